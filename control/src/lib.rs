@@ -1,0 +1,1 @@
+//! Turns Kubernetes (or files, or istiod) into one immutable Snapshot and the wanted kernel state; serves the API.

@@ -1,0 +1,1 @@
+//! Moves the bytes: accepts redirected connections, asks filters, relays, records.

@@ -1,0 +1,1 @@
+//! Suites by need: direct, netns, kernel.
