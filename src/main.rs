@@ -1,1 +1,52 @@
-fn main() {}
+//! The weir binary: command line, configuration, wiring; about a screenful per command.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod agent;
+mod cleanup;
+mod cli;
+mod demo;
+mod flow_log;
+mod observe;
+mod proxy;
+mod run;
+mod signals;
+mod status;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| cli.log.as_str().into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match dispatch(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    // The data path has threads and runtimes of its own; one more is enough for everything else.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Run { agent, proxy } => runtime.block_on(run::run(&agent, &proxy)).map(done),
+        Command::Agent { agent } => runtime.block_on(agent::main(&agent)).map(done),
+        Command::Proxy { node, proxy } => runtime.block_on(proxy::main(&node, &proxy)).map(done),
+        Command::Observe(options) => runtime.block_on(observe::observe(&options)).map(done),
+        Command::Status(options) => runtime.block_on(status::status(&options)),
+        Command::Cleanup { node } => runtime.block_on(cleanup::cleanup(&node)).map(done),
+        Command::Demo(options) => runtime.block_on(demo::demo(&options)),
+    }
+}

@@ -1,1 +1,27 @@
 //! Turns Kubernetes (or files, or istiod) into one immutable Snapshot and the wanted kernel state; serves the API.
+//!
+//! An edit's way, in walking order:
+//!
+//! ```text
+//! watch ──▶ manifests ──▶ store ──▶ identities ──▶ resolve ──▶ Snapshot (proxy) + Wanted (kernel)
+//! files     objects       last      label set      per-endpoint
+//! settled   or Problems   good      = number       policy
+//! ```
+//!
+//! [`hubble`] is the way back: it renders the [`weir_model::flow::Flow`] records of what happened.
+//!
+//! Only [`watch`] waits and only [`watch`] and [`identities`] touch the disk; everything else is a function of its
+//! arguments.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod error;
+pub mod flows;
+pub mod hubble;
+pub mod identities;
+pub mod link;
+pub mod manifests;
+pub mod problem;
+pub mod resolve;
+pub mod store;
+pub mod watch;

@@ -5,7 +5,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{endpoint::PodName, identity::Identity, labels::LabelSet, resolved::Direction};
+use crate::{
+    endpoint::PodName,
+    identity::Identity,
+    labels::LabelSet,
+    resolved::{Direction, RuleOrigin},
+};
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +29,8 @@ pub struct Flow {
     pub destination: Party,
     /// What was seen.
     pub kind: FlowKind,
-    /// The rule that decided, as text; empty when no rule did (default allow, or default deny).
-    pub rule: Arc<str>,
+    /// The rule that decided; `None` when no rule did (default allow, or default deny).
+    pub rule: Option<RuleOrigin>,
 }
 
 /// One side of a flow.
@@ -100,6 +105,9 @@ pub struct HttpFlow {
     pub status: u16,
     /// From the request's last head byte to the response's last head byte, in nanoseconds.
     pub latency_ns: u64,
+    /// Index of the `rules.http` element of [`Flow::rule`] that allowed the request; `None` when none did, or when the
+    /// rule has no HTTP rules.
+    pub http_rule: Option<u16>,
     /// Why a request was refused as malformed; empty otherwise.
     pub refusal: std::borrow::Cow<'static, str>,
 }
@@ -125,10 +133,11 @@ pub enum DropReason {
     InvalidPacket = 134,
     /// A protocol that the policy cannot judge.
     UnknownL4Protocol = 142,
+    /// A packet for an address that is not this endpoint's. Cilium's own use of the number (`DROP_NON_LOCAL`, today "Stale
+    /// or unroutable IP"); 150 is its neighbour-solicitation code.
+    UnknownDestination = 151,
     /// A fragment, whose port the policy cannot see.
     FragmentNotSupported = 157,
-    /// A packet for an address that is not this endpoint's.
-    UnknownDestination = 150,
     /// An L7 port, and no proxy listens.
     ProxyMissing = 178,
     /// The kernel refused to hand the packet to the proxy's socket.
@@ -142,8 +151,8 @@ impl DropReason {
         Self::PolicyDenied,
         Self::InvalidPacket,
         Self::UnknownL4Protocol,
-        Self::FragmentNotSupported,
         Self::UnknownDestination,
+        Self::FragmentNotSupported,
         Self::ProxyMissing,
         Self::ProxyAssignFailed,
     ];

@@ -10,6 +10,8 @@ pub mod endpoint;
 pub mod flow;
 pub mod identity;
 pub mod labels;
+pub mod link;
+pub mod people;
 pub mod policy;
 pub mod resolved;
 pub mod selector;

@@ -1,1 +1,27 @@
 //! The user side of the kernel: probe, load, attach, pin, reconcile maps, hand sockets over.
+//!
+//! The agent's way through this crate:
+//! [`probe`] (can this kernel do it) → [`pins`] (where things stay) → [`kernel`] (load the programs, open the maps) →
+//! [`netlink`] (what devices there are) → [`topology`] (which device is whose) → [`plan`] (what differs from what is
+//! wanted) → [`reconcile`] (do it) → [`events`] and [`counters`] (what happened). [`routing`] keeps the one routing rule.
+//! The proxy uses [`listeners`] only. [`cleanup`] removes every trace.
+//!
+//! What we want ([`weir_model::wanted::Wanted`]) and what the kernel has ([`plan::State`]) are two types; the difference
+//! is a list of [`plan::Action`]s, in an order that never opens a hole.
+
+pub mod cleanup;
+pub mod counters;
+mod error;
+pub mod events;
+pub mod kernel;
+pub mod listeners;
+pub mod netlink;
+pub mod pins;
+pub mod plan;
+pub mod probe;
+mod raw;
+pub mod reconcile;
+pub mod routing;
+pub mod topology;
+
+pub use error::Error;

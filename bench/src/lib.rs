@@ -1,1 +1,0 @@
-//! Measures weir beside its peers, in one run.

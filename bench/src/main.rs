@@ -1,0 +1,74 @@
+//! Measures weir beside its peers, in one run.
+//!
+//! ```text
+//!  outside machine ──eth0──▶ node: weir | Envoy | HAProxy | nginx | nothing ──▶ server pod (nginx)
+//!  client pod ──────────────▶ node: weir | nothing ────────────────────────────▶ server pod
+//! ```
+//!
+//! A bench walks these files: [`site`] builds the machines, [`subject`] starts what is measured and proves that it
+//! enforces the rule, [`load`] drives it while [`cpu`] watches who spends what, [`report`] prints and writes the rows.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+mod cpu;
+mod http;
+mod idle;
+mod load;
+mod report;
+mod site;
+mod subject;
+
+/// Measures weir beside its peers, in one run. Needs root; `scripts/setup bench` installs the peers.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Small GETs over keep-alive connections: rate, latency, CPU per request.
+    Http(http::Options),
+    /// Idle keep-alive connections: memory per connection.
+    Idle(idle::Options),
+}
+
+/// What every bench takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// The weir binary.
+    #[arg(long, default_value = "target/release/weir")]
+    weir: PathBuf,
+    /// The folder for the figures as JSON.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = raise_descriptor_limit().and_then(|()| match cli.bench {
+        Bench::Http(options) => http::run(&options),
+        Bench::Idle(options) => idle::run(&options),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `Debug`, which adds a backtrace of ours below the subject's own words.
+            eprintln!("weir-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Subjects inherit it: a proxy needs two descriptors per connection, and shells often give 1024 in all.
+fn raise_descriptor_limit() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("raise the limit of open files")
+}

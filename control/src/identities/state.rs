@@ -1,0 +1,116 @@
+//! The state file: a table as JSON.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+use weir_model::{endpoint::PodName, identity::Identity, labels::LabelSet};
+
+use super::{Assigned, Counted, Floor, IdentityTable, Numbers};
+use crate::{error::Error, problem::Problem};
+
+/// Written into the file; another version's file is refused.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    version: u32,
+    identities: Vec<(Identity, LabelSet)>,
+    pods: Vec<(PodName, Assigned)>,
+    identity_numbers: Numbers,
+    endpoint_numbers: Numbers,
+}
+
+impl IdentityTable {
+    /// Reads the table that was saved at `path`. Without a file, or with a damaged one (then with a problem), the table is
+    /// empty and numbers from `floor` on, so that no number that the kernel still knows comes to mean another label set.
+    pub fn load(path: &Path, floor: Floor) -> (Self, Option<Problem>) {
+        let damaged = |reason: String| {
+            let reason = format!("the state file is not usable: {reason}; all pods get new numbers");
+            (Self::new(floor), Some(Problem::of_file(&path.display().to_string(), reason)))
+        };
+        match fs::read(path) {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(state) => match Self::restore(state) {
+                    Ok(table) => (table, None),
+                    Err(reason) => damaged(reason.into()),
+                },
+                Err(error) => damaged(error.to_string()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Self::new(floor), None),
+            Err(error) => damaged(error.to_string()),
+        }
+    }
+
+    /// Writes the table to `path` if it changed since it was last written. It shall be called before the kernel learns the new
+    /// numbers, or a crash in between leaves numbers in the kernel that the file does not know.
+    ///
+    /// # Errors
+    /// The file cannot be written; the old one is then untouched.
+    pub fn save(&mut self, path: &Path) -> Result<(), Error> {
+        if !self.unsaved {
+            return Ok(());
+        }
+        let state = State {
+            version: VERSION,
+            identities: self.labels.iter().map(|(identity, labels)| (*identity, labels.clone())).collect(),
+            pods: self.pods.iter().map(|(pod, assigned)| (pod.clone(), *assigned)).collect(),
+            identity_numbers: self.identity_numbers.clone(),
+            endpoint_numbers: self.endpoint_numbers.clone(),
+        };
+        replace(path, &state).map_err(|source| Error::SaveState { path: path.into(), source })?;
+        self.unsaved = false;
+        Ok(())
+    }
+
+    fn restore(state: State) -> Result<Self, &'static str> {
+        if state.version != VERSION {
+            return Err("it is of another version of weir");
+        }
+        let (first, last) = (Identity::FIRST_ALLOCATED.0, Identity::LAST_ALLOCATED.0);
+        if !state.identity_numbers.is_sound(first, last) || !state.endpoint_numbers.is_sound(1, u32::MAX) {
+            return Err("its numbers are out of range");
+        }
+        let mut table = Self::new(Floor::default());
+        table.identity_numbers = state.identity_numbers;
+        table.endpoint_numbers = state.endpoint_numbers;
+        for (identity, labels) in state.identities {
+            let known = table.identities.insert(labels.clone(), Counted { identity, references: 0 });
+            let in_range = (first..=last).contains(&identity.0);
+            if known.is_some() || !in_range || table.labels.insert(identity, labels).is_some() {
+                return Err("an identity has no number of its own");
+            }
+        }
+        let mut endpoints = BTreeSet::new();
+        for (pod, assigned) in state.pods {
+            let counted = table.labels.get(&assigned.identity).and_then(|labels| table.identities.get_mut(labels));
+            counted.ok_or("a pod's identity is missing")?.references += 1;
+            let endpoint = assigned.endpoint.0;
+            if endpoint == 0 || !endpoints.insert(endpoint) || table.pods.insert(pod, assigned).is_some() {
+                return Err("a pod has no number of its own");
+            }
+        }
+        if table.identities.values().any(|counted| counted.references == 0) {
+            return Err("an identity belongs to no pod");
+        }
+        let identities: BTreeSet<u32> = table.labels.keys().map(|identity| identity.0).collect();
+        if table.identity_numbers.has_any_of(&identities) || table.endpoint_numbers.has_any_of(&endpoints) {
+            return Err("a number is both free and in use");
+        }
+        table.unsaved = false;
+        Ok(table)
+    }
+}
+
+fn replace(path: &Path, state: &State) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let mut file = fs::File::create(&beside)?;
+    file.write_all(&serde_json::to_vec(state)?)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}

@@ -1,0 +1,94 @@
+//! Connection tracking: it lets replies pass, nothing else. Forward packets are judged by policy each time, so a
+//! policy change is in force with the next packet.
+
+use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_ktime_get_ns};
+use weir_abi::{FlowKey, FlowState};
+
+use crate::{
+    maps::FLOWS,
+    packet::{FIN, Packet, RST, TCP},
+};
+
+const SECOND: u64 = 1_000_000_000;
+/// As long as Linux' own tracking by default lets an idle TCP connection live is five days; six hours is what is
+/// usual for node data paths, and a forward packet renews the entry in any case.
+const TCP_LIFETIME: u64 = 6 * 3600 * SECOND;
+/// After FIN or RST only the rest of the handshake is expected.
+const CLOSING_LIFETIME: u64 = 30 * SECOND;
+const OTHER_LIFETIME: u64 = 60 * SECOND;
+
+/// How a packet relates to what was seen before.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Known {
+    /// Nothing is known, or the packet opens the exchange anew.
+    New,
+    /// From the end that opened the exchange.
+    Forward,
+    /// From the other end.
+    Reply,
+}
+
+#[inline(always)]
+fn key(packet: &Packet) -> (FlowKey, bool) {
+    let source = (u128::from_be_bytes(packet.source), packet.source_port.get());
+    let destination = (u128::from_be_bytes(packet.destination), packet.destination_port.get());
+    let source_is_high = source > destination;
+    let (low, high, low_port, high_port) = if source_is_high {
+        (packet.destination, packet.source, packet.destination_port, packet.source_port)
+    } else {
+        (packet.source, packet.destination, packet.source_port, packet.destination_port)
+    };
+    (FlowKey { low, high, low_port, high_port, protocol: packet.protocol, zero: [0; 3] }, source_is_high)
+}
+
+/// Looks the packet up and renews its entry.
+#[inline(always)]
+pub fn track(packet: &Packet) -> Known {
+    // A SYN never answers anything: it opens a connection in its own direction, or none.
+    if packet.is_syn() || packet.fragment {
+        return Known::New;
+    }
+    let (key, source_is_high) = key(packet);
+    let Some(state) = FLOWS.get_ptr_mut(key) else { return Known::New };
+    // SAFETY: the pointer comes from the map; concurrent writers race only for the time stamp and the closing flag.
+    let state = unsafe { &mut *state };
+    // SAFETY: a helper without arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let lifetime = match (packet.protocol, state.closing) {
+        (TCP, 0) => TCP_LIFETIME,
+        (TCP, _) => CLOSING_LIFETIME,
+        _ => OTHER_LIFETIME,
+    };
+    let age = now.saturating_sub(state.seen_ns);
+    if age > lifetime {
+        return Known::New;
+    }
+    if packet.tcp_flags & (FIN | RST) != 0 && packet.protocol == TCP {
+        state.closing = 1;
+    }
+    if age > SECOND && (state.closing == 0 || packet.protocol != TCP) {
+        state.seen_ns = now;
+    }
+    if (state.opened_by_high == 1) == source_is_high { Known::Forward } else { Known::Reply }
+}
+
+/// Remembers that the packet's source opened the exchange.
+#[inline(always)]
+pub fn open(packet: &Packet) {
+    if packet.fragment {
+        return;
+    }
+    let (key, source_is_high) = key(packet);
+    // SAFETY: a helper without arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let state = FlowState { seen_ns: now, opened_by_high: source_is_high as u32, closing: 0 };
+    // An LRU map always finds room; the only failure is a race for the same key, where the other writer says the same.
+    let _ = FLOWS.insert(key, state, BPF_ANY as u64);
+}
+
+/// Whether the packet that an ICMP error quotes belongs to an exchange that policy let pass.
+#[inline(always)]
+pub fn is_tracked(quoted: &Packet) -> bool {
+    let (key, _) = key(quoted);
+    FLOWS.get_ptr(key).is_some()
+}

@@ -1,0 +1,135 @@
+//! Handing packets to the proxy's sockets, without NAT.
+//!
+//! `bpf_sk_assign` works at ingress, in the IP path. A bridge takes a frame before that, so packets from a bridge port
+//! go over weir's own veth, where [`assign`] is done by the program `from_port`.
+
+use aya_ebpf::{
+    bindings::{BPF_F_CURRENT_NETNS, BPF_F_INGRESS, bpf_sock, bpf_sock_tuple},
+    helpers::{
+        bpf_get_hash_recalc, bpf_map_lookup_elem, bpf_redirect, bpf_sk_assign, bpf_sk_fullsock, bpf_sk_release,
+        bpf_skc_lookup_tcp,
+    },
+    programs::TcContext,
+};
+use weir_abi::{IFACE_BRIDGE_PORT, Iface, LISTENER_SLOTS, MARK_FROM_PROXY, MARK_MASK, MARK_TO_PROXY, drop};
+
+use crate::{
+    maps::{CONFIG, LISTENERS},
+    packet::Packet,
+};
+
+/// States of `include/net/tcp_states.h`.
+const TCP_TIME_WAIT: u32 = 6;
+const TCP_LISTEN: u32 = 10;
+
+const TC_ACT_OK: i32 = 0;
+
+/// Whether one of the proxy's sockets has this connection. `found` gets the socket, which the program must release.
+///
+/// A mini socket (a handshake under way, or TIME_WAIT) bears no readable mark; since its tuple is exactly this
+/// packet's, it is a local socket's business either way. A SYN on TIME_WAIT opens a new connection.
+#[inline(always)]
+pub fn owns(ctx: &TcContext, packet: &Packet) -> bool {
+    let socket = lookup(ctx, packet);
+    if socket.is_null() {
+        return false;
+    }
+    // SAFETY: not null; the verifier knows the type, and the reference is released below on every path.
+    unsafe {
+        let state = (*socket).state;
+        let full = bpf_sk_fullsock(socket);
+        let ours = if state == TCP_LISTEN || (state == TCP_TIME_WAIT && packet.is_syn()) {
+            false
+        } else if full.is_null() {
+            true
+        } else {
+            (*full).mark & MARK_MASK == MARK_FROM_PROXY
+        };
+        bpf_sk_release(socket.cast());
+        ours
+    }
+}
+
+#[inline(always)]
+fn lookup(ctx: &TcContext, packet: &Packet) -> *mut bpf_sock {
+    // SAFETY: zero is a valid tuple.
+    let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
+    let length;
+    // SAFETY: each arm writes the member of the union whose length it passes.
+    unsafe {
+        if packet.v6 {
+            let v6 = &mut tuple.__bindgen_anon_1.ipv6;
+            v6.saddr = core::mem::transmute::<[u8; 16], [u32; 4]>(packet.source);
+            v6.daddr = core::mem::transmute::<[u8; 16], [u32; 4]>(packet.destination);
+            v6.sport = packet.source_port.0;
+            v6.dport = packet.destination_port.0;
+            length = 36;
+        } else {
+            let v4 = &mut tuple.__bindgen_anon_1.ipv4;
+            v4.saddr = last_four(&packet.source);
+            v4.daddr = last_four(&packet.destination);
+            v4.sport = packet.source_port.0;
+            v4.dport = packet.destination_port.0;
+            length = 12;
+        }
+        bpf_skc_lookup_tcp(ctx.skb.skb.cast(), &raw mut tuple, length, BPF_F_CURRENT_NETNS as u64, 0)
+    }
+}
+
+#[inline(always)]
+fn last_four(addr: &[u8; 16]) -> u32 {
+    u32::from_ne_bytes([addr[12], addr[13], addr[14], addr[15]])
+}
+
+/// Gives a packet of an open connection to its socket: with the mark, routing delivers it locally, and TCP finds the
+/// socket by its tuple.
+#[inline(always)]
+pub fn deliver(ctx: &TcContext, iface: &Iface) -> i32 {
+    ctx.set_mark(MARK_TO_PROXY);
+    if iface.flags & IFACE_BRIDGE_PORT != 0 { hand_over(ctx) } else { TC_ACT_OK }
+}
+
+/// Gives a packet without a socket to a listener; the error is a drop reason.
+#[inline(always)]
+pub fn accept(ctx: &TcContext, iface: &Iface, packet: &Packet) -> Result<i32, u8> {
+    if iface.flags & IFACE_BRIDGE_PORT != 0 {
+        ctx.set_mark(MARK_TO_PROXY);
+        return Ok(hand_over(ctx));
+    }
+    assign_listener(ctx, packet)
+}
+
+/// Assigns a listening socket to the packet; the error is a drop reason.
+#[inline(always)]
+pub fn assign_listener(ctx: &TcContext, packet: &Packet) -> Result<i32, u8> {
+    // SAFETY: the context is the program's own.
+    let hash = unsafe { bpf_get_hash_recalc(ctx.skb.skb) };
+    let family = if packet.v6 { LISTENER_SLOTS } else { 0 };
+    let index = family + (hash & (LISTENER_SLOTS - 1));
+    // SAFETY: a socket found in the map is referenced and released here; the map's type is a sockmap.
+    unsafe {
+        let map = (&raw const LISTENERS).cast_mut().cast();
+        let listener = bpf_map_lookup_elem(map, (&raw const index).cast());
+        if listener.is_null() {
+            return Err(drop::PROXY_MISSING);
+        }
+        let error = bpf_sk_assign(ctx.skb.skb.cast(), listener, 0);
+        bpf_sk_release(listener);
+        if error != 0 {
+            return Err(drop::PROXY_ASSIGN);
+        }
+    }
+    ctx.set_mark(MARK_TO_PROXY);
+    Ok(TC_ACT_OK)
+}
+
+/// Sends a packet from a bridge port into the node's IP path over weir's own veth.
+#[inline(always)]
+fn hand_over(ctx: &TcContext) -> i32 {
+    let Some(config) = CONFIG.get(0) else { return crate::TC_ACT_SHOT };
+    if ctx.skb.store(0, &config.handover_mac, 0).is_err() {
+        return crate::TC_ACT_SHOT;
+    }
+    // SAFETY: a helper that takes numbers only.
+    unsafe { bpf_redirect(config.handover_ifindex, BPF_F_INGRESS as u64) as i32 }
+}

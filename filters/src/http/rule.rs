@@ -1,0 +1,213 @@
+//! What policy says about HTTP requests to one port, compiled.
+//!
+//! ```text
+//!  L4Rule ─┬─ peers, origin ────────────────────────────▶ entries ──┐
+//!          └─ http rules ── method, path, host ─▶ patterns ─▶ engine ├─▶ judge(peer, request)
+//!                        └─ headers ────────────▶ conditions ───────┘
+//! ```
+//!
+//! All rules are allowances; a request is allowed if one of them allows it. The method, path and host of all rules are
+//! one automaton (see [`pattern`] and [`engine`]), so a request costs one walk over its bytes, however many rules there
+//! are. The few rules that the automaton names are then checked for peer and headers.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use thiserror::Error;
+use weir_model::{
+    identity::Identity,
+    policy::{HeaderMatch, HttpRule},
+    resolved::{DirectionPolicy, Peers, RuleOrigin},
+};
+
+use self::engine::Engine;
+use super::RequestHead;
+
+mod engine;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+/// Why a rule cannot be enforced.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{field}: {reason}")]
+pub struct RuleError {
+    /// The member of the rule: `method`, `path`, `host`, `headers[i]`; `rules` if all rules of a port together are too
+    /// large.
+    pub field: String,
+    /// What is wrong with it, for the policy's author.
+    pub reason: String,
+}
+
+/// Checks one rule, as [`PortRules::compile`] will see it.
+///
+/// # Errors
+/// A regular expression that RE2 would not take, that would mean something else there, or that is too large; a header
+/// name or value that no request can have.
+pub fn check_rule(rule: &HttpRule) -> Result<(), RuleError> {
+    pattern::compile(rule)?;
+    check_headers(rule)
+}
+
+fn check_headers(rule: &HttpRule) -> Result<(), RuleError> {
+    rule.headers.iter().enumerate().try_for_each(|(index, header)| check_header(index, header))
+}
+
+fn check_header(index: usize, header: &HeaderMatch) -> Result<(), RuleError> {
+    let error = |reason: String| Err(RuleError { field: format!("headers[{index}]"), reason });
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if header.name.is_empty() || !header.name.bytes().all(is_token) {
+        return error(format!("{:?} is no field name (RFC 9110 section 5.1)", header.name));
+    }
+    if let Some(value) = &header.value
+        && value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+    {
+        return error(format!("{value:?} has a control character, which no field value can have"));
+    }
+    Ok(())
+}
+
+/// Everything that one endpoint's policy says, in one direction, about TCP connections to one port.
+pub struct PortRules {
+    entries: Box<[Entry]>,
+    /// `None` if no entry has HTTP rules.
+    engine: Option<Engine>,
+    /// By pattern of the engine: the rules that have it, ordered.
+    users: Box<[Vec<RuleRef>]>,
+}
+
+struct Entry {
+    peers: Peers,
+    /// `None` allows every request.
+    http: Option<Arc<Vec<HttpRule>>>,
+    origin: RuleOrigin,
+}
+
+/// An HTTP rule: index of its entry, and index in the entry's list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct RuleRef {
+    entry: usize,
+    rule: u16,
+}
+
+/// What the rules say of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement<'a> {
+    /// Allowed by the rule of this origin; the number is the index of its HTTP rule, `None` if it has none.
+    ///
+    /// Of several rules, one without HTTP rules is named first, then the first in order.
+    Allow(&'a RuleOrigin, Option<u16>),
+    /// No rule allows it.
+    Deny,
+}
+
+impl PortRules {
+    /// Compiles the rules of `policy` that cover TCP connections to `port`.
+    ///
+    /// # Errors
+    /// The first rule that [`check_rule`] does not take, or all rules together being too large.
+    pub fn compile(policy: &DirectionPolicy, port: u16) -> Result<Self, RuleError> {
+        let entries: Box<[Entry]> = policy
+            .rules
+            .iter()
+            .filter(|rule| rule.covers_tcp(port))
+            .map(|rule| Entry { peers: rule.peers.clone(), http: rule.http.clone(), origin: rule.origin.clone() })
+            .collect();
+        // Rules that differ in peers or headers only share a pattern.
+        let mut numbers = BTreeMap::new();
+        let (mut patterns, mut users) = (Vec::new(), Vec::<Vec<RuleRef>>::new());
+        for (entry, http) in entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.http.as_ref()?)))
+        {
+            for (index, rule) in http.iter().enumerate() {
+                check_headers(rule)?;
+                let number = match numbers.entry((&rule.method, &rule.path, &rule.host)) {
+                    std::collections::btree_map::Entry::Occupied(known) => *known.get(),
+                    std::collections::btree_map::Entry::Vacant(new) => {
+                        patterns.push(pattern::compile(rule)?);
+                        users.push(Vec::new());
+                        *new.insert(patterns.len() - 1)
+                    }
+                };
+                let rule = u16::try_from(index).map_err(|_| too_many("HTTP rules in one list"))?;
+                users[number].push(RuleRef { entry, rule });
+            }
+        }
+        let engine = if patterns.is_empty() { None } else { Some(Engine::build(&patterns)?) };
+        Ok(Self { entries, engine, users: users.into() })
+    }
+
+    /// Judges a request. Both its raw and its normalised path must be allowed, each by some rule; the rule named is the
+    /// one for the raw path. Does not allocate.
+    pub fn judge(&self, peer: Identity, request: &RequestHead<'_>) -> Judgement<'_> {
+        let plain = |entry: &&Entry| entry.http.is_none() && entry.peers.contains(peer);
+        if let Some(entry) = self.entries.iter().find(plain) {
+            return Judgement::Allow(&entry.origin, None);
+        }
+        let raw = self.first_match(peer, request, request.path());
+        let normal_is_allowed = || {
+            request.normal_path() == request.path() || self.first_match(peer, request, request.normal_path()).is_some()
+        };
+        match raw {
+            Some(found) if normal_is_allowed() => Judgement::Allow(&self.entries[found.entry].origin, Some(found.rule)),
+            _ => Judgement::Deny,
+        }
+    }
+
+    /// Whether any rule that names `peer` has HTTP rules. If not, its connections need no inspection.
+    pub fn needs_http(&self, peer: Identity) -> bool {
+        self.entries.iter().any(|entry| entry.http.is_some() && entry.peers.contains(peer))
+    }
+
+    /// Bytes of memory that the automaton holds, without the caches of a lazy one.
+    pub fn memory_usage(&self) -> usize {
+        self.engine.as_ref().map_or(0, Engine::memory_usage)
+    }
+
+    /// Whether the rules were too many for an automaton that is built in advance, so that it is built as requests come.
+    /// Verdicts are the same; requests cost more.
+    pub fn is_lazy(&self) -> bool {
+        matches!(self.engine, Some(Engine::Lazy { .. }))
+    }
+
+    fn first_match(&self, peer: Identity, request: &RequestHead<'_>, path: &str) -> Option<RuleRef> {
+        let mut first: Option<RuleRef> = None;
+        let allows = |found: &RuleRef| {
+            let entry = &self.entries[found.entry];
+            let rule = entry.http.as_ref().and_then(|rules| rules.get(usize::from(found.rule)));
+            entry.peers.contains(peer)
+                && rule.is_some_and(|rule| rule.headers.iter().all(|wanted| has(request, wanted)))
+        };
+        self.engine.as_ref()?.matches([request.method(), path, request.host()], |number| {
+            let better = |found: &&RuleRef| first.is_none_or(|first| **found < first);
+            if let Some(found) = self.users[number].iter().take_while(better).find(|found| allows(found)) {
+                first = Some(*found);
+            }
+        });
+        first
+    }
+}
+
+impl fmt::Debug for PortRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortRules")
+            .field("entries", &self.entries.len())
+            .field("patterns", &self.users.len())
+            .field("lazy", &self.is_lazy())
+            .finish()
+    }
+}
+
+/// Whether the request's lines of that name, joined by `,`, are the wanted value. Compares piece by piece instead of
+/// joining.
+fn has(request: &RequestHead<'_>, wanted: &HeaderMatch) -> bool {
+    let mut lines = request.header(&wanted.name);
+    let (Some(first), Some(value)) = (lines.next(), &wanted.value) else {
+        return wanted.value.is_none() && request.header(&wanted.name).next().is_some();
+    };
+    let Some(rest) = value.as_bytes().strip_prefix(first) else { return false };
+    let rest = lines.try_fold(rest, |rest, line| rest.strip_prefix(b",")?.strip_prefix(line));
+    rest.is_some_and(<[u8]>::is_empty)
+}
+
+fn too_many(what: &str) -> RuleError {
+    RuleError { field: "rules".into(), reason: format!("too many {what}") }
+}

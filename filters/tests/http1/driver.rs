@@ -1,0 +1,166 @@
+//! Both ends of a connection around an inspector: feeds bytes, obeys the steps, keeps what comes out.
+
+use weir_filters::http::{
+    ClientStep, Decision, Eof, Inspector, Judge, Limits, Refusal, RequestHead, ResponseHead, ServerStep,
+};
+
+/// What a judge was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Method, host, path, normalised path, decision.
+    Judged(String, String, String, String, Decision),
+    Responded(u16),
+    Refused(Refusal),
+}
+
+/// Denies the paths that begin with `/no`.
+#[derive(Debug, Default)]
+pub(crate) struct Paths {
+    pub(crate) events: Vec<Event>,
+}
+
+impl Judge for Paths {
+    fn judge(&mut self, head: &RequestHead<'_>) -> Decision {
+        let decision = if head.path().starts_with("/no") { Decision::Deny } else { Decision::Allow };
+        let [method, host, path, normal] =
+            [head.method(), head.host(), head.path(), head.normal_path()].map(String::from);
+        self.events.push(Event::Judged(method, host, path, normal, decision));
+        decision
+    }
+
+    fn responded(&mut self, head: &ResponseHead<'_>) {
+        self.events.push(Event::Responded(head.status()));
+    }
+
+    fn refused(&mut self, refusal: Refusal, _: Option<&RequestHead<'_>>) {
+        self.events.push(Event::Refused(refusal));
+    }
+}
+
+/// A connection.
+pub(crate) struct Wire {
+    pub(crate) inspector: Inspector,
+    pub(crate) judge: Paths,
+    client_input: Vec<u8>,
+    server_input: Vec<u8>,
+    /// What the upstream gets.
+    pub(crate) upstream: Vec<u8>,
+    pub(crate) discarded: Vec<u8>,
+    /// What the client gets, local replies included.
+    pub(crate) downstream: Vec<u8>,
+    pub(crate) closed: bool,
+    pub(crate) client_step: ClientStep,
+    pub(crate) server_step: ServerStep,
+}
+
+impl Wire {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(crate) fn with(limits: Limits) -> Self {
+        Self {
+            inspector: Inspector::new(limits),
+            judge: Paths::default(),
+            client_input: Vec::new(),
+            server_input: Vec::new(),
+            upstream: Vec::new(),
+            discarded: Vec::new(),
+            downstream: Vec::new(),
+            closed: false,
+            client_step: ClientStep::NeedMore,
+            server_step: ServerStep::NeedMore,
+        }
+    }
+
+    pub(crate) fn client(&mut self, bytes: &[u8]) -> &mut Self {
+        self.client_input.extend_from_slice(bytes);
+        self.pump()
+    }
+
+    pub(crate) fn server(&mut self, bytes: &[u8]) -> &mut Self {
+        self.server_input.extend_from_slice(bytes);
+        self.pump()
+    }
+
+    pub(crate) fn client_eof(&mut self) -> Eof {
+        self.inspector.client_eof()
+    }
+
+    pub(crate) fn server_eof(&mut self) -> Eof {
+        self.inspector.server_eof()
+    }
+
+    /// Client bytes that were neither forwarded nor discarded.
+    pub(crate) fn left(&self) -> usize {
+        self.client_input.len()
+    }
+
+    /// Steps until neither side moves.
+    pub(crate) fn pump(&mut self) -> &mut Self {
+        loop {
+            let before = self.downstream.len() + self.upstream.len() + self.discarded.len();
+            self.client_step = self.inspector.client(&self.client_input, &mut self.judge);
+            match self.client_step {
+                ClientStep::Forward(n) => self.upstream.extend(self.client_input.drain(..n)),
+                ClientStep::Discard(n) => self.discarded.extend(self.client_input.drain(..n)),
+                ClientStep::Opaque => self.upstream.append(&mut self.client_input),
+                _ => {}
+            }
+            self.take_replies();
+            self.server_step = self.inspector.server(&self.server_input, &mut self.judge);
+            match self.server_step {
+                ServerStep::Forward(n) => self.downstream.extend(self.server_input.drain(..n)),
+                ServerStep::Opaque => self.downstream.append(&mut self.server_input),
+                _ => {}
+            }
+            self.take_replies();
+            if before == self.downstream.len() + self.upstream.len() + self.discarded.len() {
+                return self;
+            }
+        }
+    }
+
+    fn take_replies(&mut self) {
+        while let Some(reply) = self.inspector.take_reply() {
+            assert!(!self.closed, "a reply after the last one");
+            self.downstream.extend_from_slice(reply.bytes);
+            self.closed = reply.close;
+        }
+    }
+
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.judge.events.iter().find_map(|event| match event {
+            Event::Refused(refusal) => Some(*refusal),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn decisions(&self) -> Vec<Decision> {
+        let decision = |event: &Event| match event {
+            Event::Judged(.., decision) => Some(*decision),
+            _ => None,
+        };
+        self.judge.events.iter().filter_map(decision).collect()
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<u16> {
+        let status = |event: &Event| match event {
+            Event::Responded(status) => Some(*status),
+            _ => None,
+        };
+        self.judge.events.iter().filter_map(status).collect()
+    }
+}
+
+pub(crate) const DENIED: &[u8] =
+    b"HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 15\r\n\r\nAccess denied\r\n";
+pub(crate) const DENIED_CLOSE: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 15\r\nconnection: close\r\n\r\nAccess denied\r\n";
+pub(crate) const BAD: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+pub(crate) const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Bytes as text for messages.
+pub(crate) fn show(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}

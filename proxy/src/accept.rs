@@ -1,0 +1,100 @@
+//! Takes redirected connections from a worker's listener.
+
+use std::{future::poll_fn, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::spawn_local,
+};
+
+use crate::{
+    inspect::Session,
+    origin::Ends,
+    record::Recorder,
+    relay::{Relay, Scratch, Timeouts},
+    socket,
+    world::World,
+};
+
+/// Without descriptors or memory `accept` fails at once, over and over; the connection stays in the backlog meanwhile.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// What a worker's connections share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The compiled snapshot in force.
+    pub world: Arc<ArcSwap<World>>,
+    /// Where records go.
+    pub recorder: Recorder,
+    /// The read buffer.
+    pub scratch: Scratch,
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// Becomes true when the proxy shall end.
+    pub drain: watch::Receiver<bool>,
+}
+
+/// Accepts until the proxy drains.
+pub async fn accept(listener: TcpListener, shared: Rc<Shared>) {
+    let own = listener.local_addr().ok();
+    let mut drain = shared.drain.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = drain.wait_for(|drain| *drain) => return,
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                // With a transparent listener the local address is where the client wanted to go.
+                if let Ok(server) = stream.local_addr()
+                    && Some(server) != own
+                {
+                    spawn_local(serve(stream, ends(client, server), Rc::clone(&shared)));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept");
+                if !is_about_one_connection(&error) {
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+fn ends(client: SocketAddr, server: SocketAddr) -> Ends {
+    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    Ends { client: canonical(client), server: canonical(server) }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+async fn serve(client: TcpStream, ends: Ends, shared: Rc<Shared>) {
+    socket::accepted(&client);
+    let open = shared.recorder.metrics().connection();
+    let Some(session) = Session::open(&shared.world, ends, shared.recorder.clone()) else {
+        tracing::debug!(?ends, "no policy of this node sent the connection here");
+        socket::reset_on_close(&client);
+        return;
+    };
+    let mut relay = Relay::new(client, session, Rc::clone(&shared.scratch), shared.timeouts);
+    let mut drain = shared.drain.clone();
+    // Only the receiver's registration is needed here, not its value.
+    drop(shared);
+    let end = tokio::select! {
+        end = poll_fn(|cx| relay.poll(cx)) => end,
+        _ = drain.wait_for(|drain| *drain) => {
+            relay.drain();
+            poll_fn(|cx| relay.poll(cx)).await
+        }
+    };
+    tracing::trace!(?ends, ?end, "connection ended");
+    drop(open);
+}

@@ -1,0 +1,77 @@
+//! Who called whom, and which rules that makes: resolved when a connection comes, and again when the snapshot changes.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use weir_filters::http::PortRules;
+use weir_model::{flow::Party, identity::Identity, resolved::Direction};
+
+use crate::world::{Policy, World};
+
+/// The two ends of a connection, as the application sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The client's address and port.
+    pub client: SocketAddr,
+    /// The original destination.
+    pub server: SocketAddr,
+}
+
+/// One side's say: the rules of an endpoint about its peer.
+#[derive(Clone)]
+pub struct Side {
+    /// Whose side: the server's (ingress) or the client's (egress).
+    pub direction: Direction,
+    /// The compiled rules for the destination port; `None` denies.
+    pub rules: Option<Arc<PortRules>>,
+    /// Whom the rules are asked about.
+    pub peer: Identity,
+}
+
+/// A connection's origin under one snapshot.
+#[derive(Clone)]
+pub struct Origin {
+    /// The snapshot.
+    world: Arc<World>,
+    /// The client.
+    pub source: Party,
+    /// The server.
+    pub destination: Party,
+    /// The client's egress rules, if enforced here.
+    pub egress: Option<Side>,
+    /// The server's ingress rules, if enforced here.
+    pub ingress: Option<Side>,
+}
+
+impl Origin {
+    /// Resolves a connection. `None` if neither end is a pod of this node: then no policy sent it here, and nobody can
+    /// say what would allow it.
+    pub fn resolve(world: &Arc<World>, ends: Ends) -> Option<Self> {
+        let client = world.policy(ends.client.ip());
+        let server = world.policy(ends.server.ip());
+        if client.is_none() && server.is_none() {
+            return None;
+        }
+        let party = |address: SocketAddr| Party { address, who: world.people().pod_or_world(address.ip()) };
+        let (source, destination) = (party(ends.client), party(ends.server));
+        let port = ends.server.port();
+        let side = |direction, policy: Option<&Arc<Policy>>, peer| {
+            let ports = match direction {
+                Direction::Ingress => policy?.ingress.as_ref()?,
+                Direction::Egress => policy?.egress.as_ref()?,
+            };
+            Some(Side { direction, rules: ports.rules(port).cloned(), peer })
+        };
+        Some(Self {
+            world: Arc::clone(world),
+            egress: side(Direction::Egress, client, destination.who.identity),
+            ingress: side(Direction::Ingress, server, source.who.identity),
+            source,
+            destination,
+        })
+    }
+
+    /// Whether it was resolved under this very snapshot.
+    pub fn is_of(&self, world: &Arc<World>) -> bool {
+        Arc::ptr_eq(&self.world, world)
+    }
+}

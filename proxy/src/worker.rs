@@ -1,0 +1,178 @@
+//! One thread, one runtime and one pair of listeners per core; nothing is shared on a request's way but the compiled
+//! snapshot.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::TcpListener as StdListener,
+    rc::Rc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
+use socket2::Domain;
+use tokio::{net::TcpListener, sync::watch, task::LocalSet, time::timeout};
+use weir_model::snapshot::Snapshot;
+use weir_sockmap::{listeners::Listeners, pins::Pins};
+
+use crate::{
+    Error,
+    accept::{Shared, accept},
+    metrics::Metrics,
+    record::{Recorder, Ring, SharedRing},
+    relay::{SCRATCH, Timeouts},
+    socket,
+    world::World,
+};
+
+/// How the proxy shall run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Threads.
+    pub workers: usize,
+    /// Time limits of connections.
+    pub timeouts: Timeouts,
+    /// Flow records that each worker keeps.
+    pub flows: usize,
+    /// How long open exchanges may take to finish when the proxy ends.
+    pub drain: Duration,
+}
+
+/// The running proxy.
+pub struct Proxy {
+    world: Arc<ArcSwap<World>>,
+    rings: Vec<SharedRing>,
+    metrics: Metrics,
+    drain: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    v4: Vec<StdListener>,
+    v6: Vec<StdListener>,
+    listening: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    /// Opens the listeners and starts the workers. No connection comes before [`Proxy::apply`] has given a snapshot.
+    ///
+    /// # Errors
+    /// If a socket or a thread is refused.
+    pub fn start(config: &Config, registry: &mut Registry) -> Result<Self, Error> {
+        let metrics = Metrics::default();
+        metrics.register(registry);
+        let (drain, _) = watch::channel(false);
+        let mut proxy = Self {
+            world: Arc::new(ArcSwap::from_pointee(World::compile(&Snapshot::default()))),
+            rings: Vec::new(),
+            metrics,
+            drain,
+            threads: Vec::new(),
+            v4: Vec::new(),
+            v6: Vec::new(),
+            listening: Arc::default(),
+        };
+        for number in 0..config.workers.max(1) {
+            proxy.start_worker(number, config)?;
+        }
+        Ok(proxy)
+    }
+
+    fn start_worker(&mut self, number: usize, config: &Config) -> Result<(), Error> {
+        let open = |domain, family| socket::listener(domain).map_err(|source| Error::Listen { family, source });
+        let failed = |source| Error::Worker { number, source };
+        let v4 = open(Domain::IPV4, "IPv4")?;
+        let v6 = open(Domain::IPV6, "IPv6")?;
+        let listeners = [v4.try_clone().map_err(failed)?, v6.try_clone().map_err(failed)?];
+        self.v4.push(v4);
+        self.v6.push(v6);
+        let ring: SharedRing = Arc::new(Mutex::new(Ring::new(config.flows)));
+        self.rings.push(Arc::clone(&ring));
+        let recorder = Recorder::new(ring, self.metrics.worker());
+        let world = Arc::clone(&self.world);
+        let drain = self.drain.subscribe();
+        let (timeouts, patience) = (config.timeouts, config.drain);
+        let run = move || {
+            let scratch = Rc::new(RefCell::new(vec![0; SCRATCH].into_boxed_slice()));
+            let shared = Shared { world, recorder, scratch, timeouts, drain };
+            if let Err(error) = work(listeners, shared, patience) {
+                tracing::error!(number, %error, "worker ended");
+            }
+        };
+        let thread = thread::Builder::new().name(format!("weir-worker-{number}")).spawn(run).map_err(failed)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Judges by `snapshot` from the next request on; returns what could not be compiled.
+    pub fn apply(&self, snapshot: &Snapshot) -> Vec<String> {
+        let world = World::compile(snapshot);
+        let problems = world.problems().to_vec();
+        self.world.store(Arc::new(world));
+        problems
+    }
+
+    /// Lets the kernel hand connections over. To be called when a snapshot is in force, and again after the agent
+    /// may have made the maps anew.
+    ///
+    /// # Errors
+    /// If there are no maps yet, or the kernel refuses.
+    pub fn listen(&mut self, pins: &Pins) -> Result<(), Error> {
+        Listeners::open(pins)?.fill(&self.v4, &self.v6)?;
+        self.listening.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether connections can come.
+    pub fn listening(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.listening)
+    }
+
+    /// The workers' flow records.
+    pub fn rings(&self) -> &[SharedRing] {
+        &self.rings
+    }
+
+    /// The proxy's metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Stops accepting, lets open exchanges finish within the configured time, and ends the workers. Blocks.
+    pub fn stop(mut self) {
+        // The kernel forgets a listener when its last descriptor closes.
+        self.v4.clear();
+        self.v6.clear();
+        let _ = self.drain.send(true);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker had panicked");
+            }
+        }
+    }
+}
+
+fn work(listeners: [StdListener; 2], shared: Shared, patience: Duration) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    let mut drain = shared.drain.clone();
+    let shared = Rc::new(shared);
+    let [v4, v6] = listeners;
+    runtime.block_on(local.run_until(async {
+        let v4 = tokio::task::spawn_local(accept(TcpListener::from_std(v4)?, Rc::clone(&shared)));
+        let v6 = tokio::task::spawn_local(accept(TcpListener::from_std(v6)?, Rc::clone(&shared)));
+        let _ = drain.wait_for(|drain| *drain).await;
+        let _ = tokio::join!(v4, v6);
+        Ok::<(), io::Error>(())
+    }))?;
+    // What is left are the connections; each ends when its exchange does.
+    runtime.block_on(async {
+        if timeout(patience, local).await.is_err() {
+            tracing::info!("connections were cut after the drain time");
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! `weir observe`: asks the agent for flow records and prints them.
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+use weir_control::{
+    api::{Request, ask},
+    hubble,
+};
+
+use crate::cli::{Format, ObserveOptions};
+
+/// Prints until the agent has no more, or the reader of the output goes away.
+pub async fn observe(options: &ObserveOptions) -> anyhow::Result<()> {
+    let socket = options.node.api_socket();
+    let mut answers = ask(&socket, &Request::Observe(options.filter()?))
+        .await
+        .with_context(|| format!("ask the agent at {}; is it running, with this --run-dir?", socket.display()))?;
+    let mut out = io::stdout().lock();
+    while let Some(flow) = answers.flow().await? {
+        let written = match options.output {
+            Format::Compact => writeln!(out, "{}", hubble::compact(&flow)),
+            Format::Json => writeln!(out, "{}", hubble::to_json(&flow, "")),
+        };
+        match written.and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! What the agent's tasks show to the outside: written by the reconcile loop, read by status, metrics and health.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use weir_control::{
+    api::{EndpointStatus, ProgramStatus, Status},
+    link::Link,
+    problem::Problem,
+};
+use weir_model::{
+    flow::{DropReason, Flow, FlowKind, L4, Party, Verdict},
+    people::People,
+    resolved::Direction,
+    snapshot::Snapshot,
+};
+use weir_sockmap::{counters::Counters, events, kernel::Fill, plan::Cookies};
+
+/// As of the last reconcile.
+#[derive(Clone, Debug, Default)]
+pub struct Picture {
+    /// The revision that was resolved.
+    pub revision: u64,
+    /// The revision that the kernel has; 0 before the first reconcile.
+    pub kernel_revision: u64,
+    /// Pods of this node.
+    pub endpoints: Vec<EndpointStatus>,
+    /// Devices with programs.
+    pub programs: Vec<ProgramStatus>,
+    /// Fill of the maps.
+    pub maps: Vec<Fill>,
+    /// Rejected objects.
+    pub rejected: Vec<Problem>,
+    /// Ignored objects.
+    pub ignored: Vec<Problem>,
+    /// What the last reconcile could not do.
+    pub problems: Vec<String>,
+}
+
+/// Names for the numbers in kernel events.
+pub struct Names {
+    people: People,
+    cookies: Cookies,
+}
+
+/// Shared between the agent's tasks.
+pub struct View {
+    picture: Mutex<Picture>,
+    names: ArcSwap<Names>,
+    /// Packets by reason.
+    pub counters: Counters,
+}
+
+impl View {
+    /// Nothing seen yet.
+    pub fn new(counters: Counters) -> Self {
+        let names = Names { people: People::of(&Snapshot::default()), cookies: Cookies::default() };
+        Self { picture: Mutex::default(), names: ArcSwap::from_pointee(names), counters }
+    }
+
+    /// The picture, to read or to change.
+    pub fn picture(&self) -> MutexGuard<'_, Picture> {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renews the names.
+    pub fn rename(&self, snapshot: &Snapshot, cookies: Cookies) {
+        self.names.store(Arc::new(Names { people: People::of(snapshot), cookies }));
+    }
+
+    /// A kernel event as a flow record.
+    pub fn flow(&self, event: &weir_abi::Event, time_ns: u64) -> Flow {
+        let names = self.names.load();
+        let party = |address: std::net::SocketAddr, identity| Party {
+            address,
+            who: names.people.who(address.ip(), weir_model::identity::Identity(identity)),
+        };
+        let l4 = L4 { protocol: event.protocol, tcp_flags: event.tcp_flags, icmp_type: event.icmp_type };
+        let (verdict, kind) = match event.kind {
+            weir_abi::EVENT_FORWARDED => (Verdict::Forwarded, FlowKind::Connection(l4)),
+            weir_abi::EVENT_REDIRECTED => (Verdict::Redirected, FlowKind::Connection(l4)),
+            _ => (Verdict::Dropped, FlowKind::Drop(l4)),
+        };
+        let ingress = event.direction == weir_abi::INGRESS;
+        Flow {
+            time_ns,
+            verdict,
+            drop_reason: DropReason::from_number(event.reason),
+            direction: if ingress { Direction::Ingress } else { Direction::Egress },
+            source: party(events::source(event), event.source_identity),
+            destination: party(events::destination(event), event.destination_identity),
+            kind,
+            rule: names.cookies.origin(event.cookie).cloned(),
+        }
+    }
+
+    /// The counters with names: reason, direction, packets, bytes.
+    pub fn packets(&self) -> Vec<(String, &'static str, u64, u64)> {
+        let Ok(counters) = self.counters.read() else { return Vec::new() };
+        let named = counters.into_iter().map(|((reason, direction), counter)| {
+            let direction = if direction == Direction::Ingress { "INGRESS" } else { "EGRESS" };
+            (reason_name(reason), direction, counter.packets, counter.bytes)
+        });
+        named.collect()
+    }
+}
+
+/// What `weir status` shows.
+pub fn status(view: &View, link: &Link, node: &str) -> Status {
+    let picture = view.picture().clone();
+    let proxy = link.proxy();
+    let mut problems = picture.problems;
+    problems.extend(proxy.problems);
+    if !proxy.connected {
+        problems.push("no proxy is connected: L7 ports are closed unless one runs on with an older snapshot".into());
+    }
+    let full = picture.maps.iter().filter(|fill| u64::from(fill.entries) * 10 >= u64::from(fill.capacity) * 9);
+    problems.extend(full.map(|fill| format!("map {} is 90 % full; raise its size", fill.map)));
+    Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        node: node.into(),
+        revision: picture.revision,
+        kernel_revision: picture.kernel_revision,
+        proxy_revision: proxy.connected.then_some(proxy.in_force),
+        endpoints: picture.endpoints,
+        programs: picture.programs,
+        maps: picture.maps.into_iter().map(|fill| (fill.map, fill.entries, fill.capacity)).collect(),
+        packets: view
+            .packets()
+            .into_iter()
+            .map(|(reason, direction, packets, _)| (reason, direction.into(), packets))
+            .collect(),
+        rejected: picture.rejected,
+        ignored: picture.ignored,
+        problems,
+    }
+}
+
+/// The words of `weir status` and of the metrics' labels.
+fn reason_name(reason: u8) -> String {
+    match reason {
+        weir_abi::COUNT_FORWARDED => "forwarded".into(),
+        weir_abi::COUNT_REDIRECTED => "redirected".into(),
+        weir_abi::COUNT_LOST_EVENTS => "lost events".into(),
+        _ => DropReason::from_number(reason).map_or_else(|| format!("reason {reason}"), |reason| format!("{reason:?}")),
+    }
+}
