@@ -13,7 +13,7 @@ use crate::cli::{Format, ObserveOptions};
 /// Prints until the agent has no more, or the reader of the output goes away.
 pub async fn observe(options: &ObserveOptions) -> anyhow::Result<()> {
     let socket = options.node.api_socket();
-    let mut answers = ask(&socket, &Request::Observe(options.filter()?))
+    let mut answers = ask(&socket, &Request::Observe(Box::new(options.filter()?)))
         .await
         .with_context(|| format!("ask the agent at {}; is it running, with this --run-dir?", socket.display()))?;
     let mut out = io::stdout().lock();

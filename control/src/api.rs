@@ -29,7 +29,7 @@ pub enum Request {
     /// How is the agent?
     Status,
     /// What happened, and what happens?
-    Observe(Filter),
+    Observe(Box<Filter>),
 }
 
 /// What `weir status` shows.
@@ -145,7 +145,10 @@ async fn observe(writer: &mut (impl AsyncWriteExt + Unpin), api: &Api, filter: &
     for flow in matching {
         writer.write_all(&json_line(&**flow)?).await?;
     }
-    while filter.follow {
+    if !filter.follow {
+        return Ok(());
+    }
+    loop {
         match feed.recv().await {
             Ok(flow) if filter.matches(&flow) => writer.write_all(&json_line(&*flow)?).await?,
             Ok(_) => {}
@@ -153,7 +156,6 @@ async fn observe(writer: &mut (impl AsyncWriteExt + Unpin), api: &Api, filter: &
             Err(RecvError::Closed) => return Ok(()),
         }
     }
-    Ok(())
 }
 
 fn json_line(value: &impl Serialize) -> io::Result<Vec<u8>> {

@@ -38,7 +38,7 @@ pub mod rule;
 
 pub use deny::Reply;
 pub use head::{RequestHead, ResponseHead};
-pub use inspect::{ClientStep, Decision, Eof, Inspector, Judge, ServerStep};
+pub use inspect::{Abort, ClientStep, Decision, Eof, Inspector, Judge, ServerStep};
 pub use rule::{Judgement, PortRules, RuleError, check_rule};
 
 /// The most header lines that a head can have, whatever [`Limits::headers`] says; the size of an array on the stack.

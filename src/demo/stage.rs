@@ -94,7 +94,7 @@ impl Stage {
     /// The records from now on.
     pub async fn follow(&self) -> anyhow::Result<Answers> {
         let filter = Filter { follow: true, last: Some(0), ..Filter::default() };
-        Ok(ask(&self.socket(), &Request::Observe(filter)).await?)
+        Ok(ask(&self.socket(), &Request::Observe(Box::new(filter))).await?)
     }
 
     fn socket(&self) -> PathBuf {

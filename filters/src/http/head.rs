@@ -1,8 +1,8 @@
 //! Reads the heads of requests and responses, strictly (RFC 9112 sections 2 to 6).
 //!
-//! `httparse` splits a head into its parts; around it stands what it leaves open. The [`Scanner`] finds the head's end
+//! `httparse` splits a head into its parts; around it stands what it leaves open. The `Scanner` finds the head's end
 //! and refuses bare CR, bare LF and NUL before `httparse` sees them. Then come the rules on target, `Host`, framing and
-//! connection options, which are in [`fields`] and [`target`].
+//! connection options, which are in `fields` and `target`.
 
 use std::mem::MaybeUninit;
 

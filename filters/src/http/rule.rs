@@ -7,7 +7,7 @@
 //! ```
 //!
 //! All rules are allowances; a request is allowed if one of them allows it. The method, path and host of all rules are
-//! one automaton (see [`pattern`] and [`engine`]), so a request costs one walk over its bytes, however many rules there
+//! one automaton (see `pattern` and `engine`), so a request costs one walk over its bytes, however many rules there
 //! are. The few rules that the automaton names are then checked for peer and headers.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};

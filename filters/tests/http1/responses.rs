@@ -1,6 +1,6 @@
 //! Rows of (name, request, response, what becomes of it).
 
-use weir_filters::http::{ClientStep, Eof, Refusal, ServerStep, inspect::Abort};
+use weir_filters::http::{Abort, ClientStep, Eof, Refusal, ServerStep};
 
 use crate::driver::{Wire, show};
 

@@ -188,6 +188,7 @@ impl Drop for Lab {
         for process in made.processes {
             process.end();
         }
+        sweep::remove(&made.namespaces);
         let _ = fs::remove_dir_all(&self.dir);
         let _ = fs::remove_dir_all(self.bpf_dir());
     }

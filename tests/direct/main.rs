@@ -1,0 +1,3 @@
+//! Needs nothing but cargo: the shape of the house.
+
+mod house;

@@ -1,1 +1,0 @@
-//! Suites by need: direct, netns, kernel.
