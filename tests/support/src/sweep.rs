@@ -68,7 +68,7 @@ fn owner(name: &str) -> Option<u32> {
 fn alive(pid: u32) -> bool {
     // The state is the first field after the command in parentheses, which may itself contain any character.
     fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| true))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
 }
 
 fn entries(folder: &Path) -> Vec<String> {

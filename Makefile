@@ -1,0 +1,42 @@
+# The verbs of this project; `make` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: ## install what is missing (Debian 12, root); quick when done
+	scripts/setup
+
+demo: setup ## three pods, a policy, some calls, and what became of them
+	cargo build --locked
+	target/debug/weir demo
+
+check: ## formatting, lints, unit tests, the house's arrows: neither root nor the eBPF tool chain
+	scripts/check
+
+test: setup ## everything; what CI runs
+	scripts/test
+
+bench-http: setup ## CPU per request beside Envoy, HAProxy and nginx, in one run
+	scripts/setup bench
+	cargo build --locked --release --workspace
+	target/release/weir-bench http
+
+bench-idle: setup ## memory of 5,000 idle keep-alive pairs
+	cargo build --locked --release --workspace
+	target/release/weir-bench idle
+
+integrity: setup ## a million requests with hashed bodies
+	cargo build --locked --release --workspace
+	target/release/weir-bench integrity
+
+fmt: ## format all code
+	cargo fmt --all
+	cargo fmt --manifest-path ebpf/Cargo.toml
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf ebpf/target
+
+.PHONY: help setup demo check test bench-http bench-idle integrity fmt clean
