@@ -90,7 +90,7 @@ pub(crate) fn routed(host_link: &str, netns: &Netns, v4: Option<Ipv4Addr>, v6: O
     let mut pod = vec!["link set eth0 up".to_owned()];
     if let Some(v4) = v4 {
         node.push(format!("addr add {GATEWAY_V4}/32 dev {host_link} scope link"));
-        node.push(format!("route add {v4}/32 dev {host_link} scope link"));
+        node.push(format!("route add {v4}/32 dev {host_link} scope link src {NODE_V4}"));
         pod.push(format!("addr add {v4}/32 dev eth0"));
         pod.push(format!("route add {GATEWAY_V4}/32 dev eth0 scope link"));
         pod.push(format!("route add default via {GATEWAY_V4} dev eth0"));

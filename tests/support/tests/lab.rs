@@ -96,8 +96,8 @@ fn drop_removes_namespaces_processes_and_files() -> Result<()> {
     }
     let lab = Lab::unique()?;
     let made = pod(&lab, "gone", 2, Wiring::Routed)?;
-    let spawned = lab.spawn("sleeper", sleeper(&made.netns))?;
-    let mut unmanaged = sleeper(&made.netns).spawn()?;
+    let spawned = lab.spawn("sleeper", sleeper(made.netns.path()))?;
+    let mut unmanaged = sleeper(made.netns.path()).spawn()?;
     wait_until("nsenter", SOON, || is_inside(unmanaged.id(), made.netns.path()))?;
     let (dir, node) = (lab.dir().to_owned(), lab.node().clone());
     assert!(spawned.log_path().starts_with(&dir));
@@ -135,13 +135,12 @@ fn sweep_removes_what_a_dead_owner_left_and_nothing_else() -> Result<()> {
     }
     let lab = Lab::unique()?;
     // The owner lives while its namespace is made, so that a sweep of another test cannot come between.
-    let mut owner = sleeper(lab.node()).spawn()?;
+    let mut owner = sleeper(lab.node().path()).spawn()?;
     let name = format!("wt-{}-0-node", owner.id());
     let added = Command::new("ip").args(["netns", "add", &name]).output()?;
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let path = Path::new("/run/netns").join(&name);
-    let mut inside =
-        Command::new("nsenter").arg(format!("--net={}", path.display())).args(["sleep", "1000"]).spawn()?;
+    let mut inside = sleeper(&path).spawn()?;
     wait_until("nsenter", SOON, || is_inside(inside.id(), &path))?;
     sweep()?;
     assert!(path.exists(), "its owner lives");
@@ -176,7 +175,7 @@ fn stop_ends_a_process_that_ignores_sigterm_and_its_children() -> Result<()> {
     }
     let lab = Lab::unique()?;
     let mut command = lab.node().command("sh");
-    command.args(["-c", "trap '' TERM; sleep 1000 & echo $!; wait; wait"]);
+    command.args(["-c", "trap '' TERM; sleep 60 & echo $!; wait; wait"]);
     let process = lab.spawn("stubborn", command)?;
     let child: u32 = process.wait_until("the child's id", SOON, || process.log().trim().parse().map(Some))?;
     process.stop();
@@ -217,8 +216,10 @@ fn link_exists(lab: &Lab, name: &str) -> Result<bool> {
     Ok(command.status()?.success())
 }
 
-fn sleeper(netns: &Netns) -> Command {
-    let mut command = netns.command("sleep");
-    command.arg("1000");
+fn sleeper(netns: &Path) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", netns.display())).arg("sleep");
+    // Bounded, and without our output, which a test runner reads to the end: a failing test may leave it behind.
+    command.arg("60").stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
