@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::{
     endpoint::PodName,
@@ -90,17 +91,17 @@ pub struct L4 {
     pub icmp_type: u8,
 }
 
-/// An HTTP exchange.
+/// An HTTP exchange. Its texts are mostly short: such a string is held in place, not on the heap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpFlow {
     /// As on the wire.
     pub version: HttpVersion,
     /// As on the wire.
-    pub method: Box<str>,
+    pub method: SmolStr,
     /// `Host` or `:authority`.
-    pub host: Box<str>,
+    pub host: SmolStr,
     /// Path and query as on the wire.
-    pub path: Box<str>,
+    pub path: SmolStr,
     /// Status of the final response; 0 when there was none.
     pub status: u16,
     /// From the request's last head byte to the response's last head byte, in nanoseconds.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
+use smol_str::SmolStr;
 use weir_filters::http::{Decision, Judge, Judgement, Refusal, RequestHead, ResponseHead};
 use weir_model::{
     flow::{Flow, FlowKind, HttpFlow, HttpVersion, Verdict},
@@ -152,7 +153,7 @@ impl Drop for Session {
 }
 
 fn exchange(head: Option<&RequestHead<'_>>, status: u16, refusal: Cow<'static, str>) -> HttpFlow {
-    let text = |part: fn(&RequestHead<'_>) -> Box<str>| head.map(part).unwrap_or_default();
+    let text = |part: fn(&RequestHead<'_>) -> SmolStr| head.map(part).unwrap_or_default();
     HttpFlow {
         version: head.map_or(HttpVersion::Http11, RequestHead::version),
         method: text(|head| head.method().into()),
