@@ -19,6 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 mod cpu;
 mod http;
 mod idle;
+mod integrity;
 mod load;
 mod report;
 mod site;
@@ -38,6 +39,8 @@ enum Bench {
     Http(http::Options),
     /// Idle keep-alive connections: memory per connection.
     Idle(idle::Options),
+    /// Random bodies through weir, hashed at both ends.
+    Integrity(integrity::Options),
 }
 
 /// What every bench takes.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let done = raise_descriptor_limit().and_then(|()| match cli.bench {
         Bench::Http(options) => http::run(&options),
         Bench::Idle(options) => idle::run(&options),
+        Bench::Integrity(options) => integrity::run(&options),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
