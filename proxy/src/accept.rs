@@ -10,10 +10,11 @@ use tokio::{
 };
 
 use crate::{
+    drain::Member,
     inspect::Session,
     origin::Ends,
     record::Recorder,
-    relay::{Relay, Scratch, Timeouts},
+    relay::{Common, Relay},
     socket,
     world::World,
 };
@@ -28,10 +29,8 @@ pub struct Shared {
     pub world: Arc<ArcSwap<World>>,
     /// Where records go.
     pub recorder: Recorder,
-    /// The read buffer.
-    pub scratch: Scratch,
-    /// Time limits.
-    pub timeouts: Timeouts,
+    /// What their relays share.
+    pub common: Rc<Common>,
     /// Becomes true when the proxy shall end.
     pub drain: watch::Receiver<bool>,
 }
@@ -51,7 +50,8 @@ pub async fn accept(listener: TcpListener, shared: Rc<Shared>) {
                 if let Ok(server) = stream.local_addr()
                     && Some(server) != own
                 {
-                    spawn_local(serve(stream, ends(client, server), Rc::clone(&shared)));
+                    let member = shared.common.drain.join();
+                    spawn_local(serve(stream, ends(client, server), Rc::clone(&shared), member));
                 }
             }
             Err(error) => {
@@ -76,7 +76,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(client: TcpStream, ends: Ends, shared: Rc<Shared>) {
+async fn serve(client: TcpStream, ends: Ends, shared: Rc<Shared>, member: Member) {
     socket::accepted(&client);
     let open = shared.recorder.metrics().connection();
     let Some(session) = Session::open(&shared.world, ends, shared.recorder.clone()) else {
@@ -84,17 +84,11 @@ async fn serve(client: TcpStream, ends: Ends, shared: Rc<Shared>) {
         socket::reset_on_close(&client);
         return;
     };
-    let mut relay = Relay::new(client, session, Rc::clone(&shared.scratch), shared.timeouts);
-    let mut drain = shared.drain.clone();
-    // Only the receiver's registration is needed here, not its value.
-    drop(shared);
-    let end = tokio::select! {
-        end = poll_fn(|cx| relay.poll(cx)) => end,
-        _ = drain.wait_for(|drain| *drain) => {
-            relay.drain();
-            poll_fn(|cx| relay.poll(cx)).await
-        }
-    };
+    member.register().await;
+    let mut relay = Relay::new(client, session, Rc::clone(&shared.common));
+    let end = poll_fn(|cx| relay.poll(cx)).await;
     tracing::trace!(?ends, ?end, "connection ended");
-    drop(open);
+    // The worker learns of it when the sockets are closed.
+    drop(relay);
+    drop((member, open));
 }

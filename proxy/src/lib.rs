@@ -11,11 +11,12 @@
 //! | [`relay`] | the bytes are passed on as they came |
 //! | [`record`] | one flow record per request |
 //!
-//! Around them: [`worker`] (a thread and a runtime per core), [`world`] (a snapshot, compiled), [`socket`] (socket
-//! options), [`link`] (the agent's end of the unix socket), [`metrics`].
+//! Around them: [`worker`] (a thread and a runtime per core), [`drain`] (its end), [`world`] (a snapshot, compiled),
+//! [`socket`] (socket options), [`link`] (the agent's end of the unix socket), [`metrics`].
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod drain;
 mod error;
 pub mod inspect;
 pub mod link;

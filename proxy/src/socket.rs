@@ -65,6 +65,16 @@ fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_mark(MARK_FROM_PROXY)
 }
 
+/// Whether an address is one of the node's own: the kernel then calls it from itself. Nothing is sent.
+pub fn is_of_node(server: SocketAddr) -> bool {
+    let route = || -> io::Result<Option<SocketAddr>> {
+        let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None)?;
+        socket.connect(&server.into())?;
+        Ok(socket.local_addr()?.as_socket())
+    };
+    route().is_ok_and(|from| from.is_some_and(|from| from.ip() == server.ip()))
+}
+
 /// Options of an accepted connection that it does not inherit.
 pub fn accepted(stream: &TcpStream) {
     let socket = SockRef::from(stream);

@@ -2,7 +2,6 @@
 //! snapshot.
 
 use std::{
-    cell::RefCell,
     io,
     net::TcpListener as StdListener,
     rc::Rc,
@@ -17,7 +16,13 @@ use std::{
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use socket2::Domain;
-use tokio::{net::TcpListener, sync::watch, task::LocalSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, LocalOptions},
+    sync::watch,
+    task::spawn_local,
+    time::timeout,
+};
 use weir_model::snapshot::Snapshot;
 use weir_sockmap::{listeners::Listeners, pins::Pins};
 
@@ -26,8 +31,8 @@ use crate::{
     accept::{Shared, accept},
     metrics::Metrics,
     record::{Recorder, Ring, SharedRing},
-    relay::{SCRATCH, Timeouts},
-    socket,
+    relay::{Common, Timeouts},
+    socket, upstream,
     world::World,
 };
 
@@ -96,8 +101,7 @@ impl Proxy {
         let drain = self.drain.subscribe();
         let (timeouts, patience) = (config.timeouts, config.drain);
         let run = move || {
-            let scratch = Rc::new(RefCell::new(vec![0; SCRATCH].into_boxed_slice()));
-            let shared = Shared { world, recorder, scratch, timeouts, drain };
+            let shared = Shared { world, recorder, common: Common::new(upstream::call, timeouts), drain };
             if let Err(error) = work(listeners, shared, patience) {
                 tracing::error!(number, %error, "worker ended");
             }
@@ -156,23 +160,20 @@ impl Proxy {
 }
 
 fn work(listeners: [StdListener; 2], shared: Shared, patience: Duration) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut drain = shared.drain.clone();
     let shared = Rc::new(shared);
     let [v4, v6] = listeners;
-    runtime.block_on(local.run_until(async {
-        let v4 = tokio::task::spawn_local(accept(TcpListener::from_std(v4)?, Rc::clone(&shared)));
-        let v6 = tokio::task::spawn_local(accept(TcpListener::from_std(v6)?, Rc::clone(&shared)));
+    runtime.block_on(async {
+        let v4 = spawn_local(accept(TcpListener::from_std(v4)?, Rc::clone(&shared)));
+        let v6 = spawn_local(accept(TcpListener::from_std(v6)?, Rc::clone(&shared)));
         let _ = drain.wait_for(|drain| *drain).await;
         let _ = tokio::join!(v4, v6);
-        Ok::<(), io::Error>(())
-    }))?;
-    // What is left are the connections; each ends when its exchange does.
-    runtime.block_on(async {
-        if timeout(patience, local).await.is_err() {
+        // What is left are the connections; each ends when its exchange does.
+        shared.common.drain.begin();
+        if timeout(patience, shared.common.drain.ended()).await.is_err() {
             tracing::info!("connections were cut after the drain time");
         }
-    });
-    Ok(())
+        Ok(())
+    })
 }
