@@ -1,5 +1,5 @@
-//! Connection tracking: it lets replies pass, nothing else. Forward packets are judged by policy each time, so a
-//! policy change is in force with the next packet.
+//! Connection tracking: it says what a packet answers, nothing else. A forward packet is judged by policy each time, and
+//! a reply as what it answers, so a policy change is in force with the next packet of either side.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_ktime_get_ns};
 use weir_abi::{FlowKey, FlowState};
@@ -28,8 +28,9 @@ pub enum Known {
     Reply,
 }
 
+/// The packet's key, and whether its source is the higher end.
 #[inline(always)]
-fn key(packet: &Packet) -> (FlowKey, bool) {
+pub fn key(packet: &Packet) -> (FlowKey, bool) {
     let source = (u128::from_be_bytes(packet.source), packet.source_port.get());
     let destination = (u128::from_be_bytes(packet.destination), packet.destination_port.get());
     let source_is_high = source > destination;
@@ -54,13 +55,8 @@ pub fn track(packet: &Packet) -> Known {
     let state = unsafe { &mut *state };
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    let lifetime = match (packet.protocol, state.closing) {
-        (TCP, 0) => TCP_LIFETIME,
-        (TCP, _) => CLOSING_LIFETIME,
-        _ => OTHER_LIFETIME,
-    };
     let age = now.saturating_sub(state.seen_ns);
-    if age > lifetime {
+    if age > lifetime(packet, state) {
         return Known::New;
     }
     if packet.tcp_flags & (FIN | RST) != 0 && packet.protocol == TCP {
@@ -69,7 +65,18 @@ pub fn track(packet: &Packet) -> Known {
     if age > SECOND && (state.closing == 0 || packet.protocol != TCP) {
         state.seen_ns = now;
     }
-    if (state.opened_by_high == 1) == source_is_high { Known::Forward } else { Known::Reply }
+    side(packet, state, source_is_high)
+}
+
+/// Which end the packet is from.
+#[inline(always)]
+fn side(packet: &Packet, state: &FlowState, source_is_high: bool) -> Known {
+    match (state.opened_by_high == 1) == source_is_high {
+        true => Known::Forward,
+        // Like a SYN, a request answers nothing, whatever identifier it bears.
+        false if packet.is_echo_request() => Known::New,
+        false => Known::Reply,
+    }
 }
 
 /// Remembers that the packet's source opened the exchange.
@@ -86,9 +93,23 @@ pub fn open(packet: &Packet) {
     let _ = FLOWS.insert(key, state, BPF_ANY as u64);
 }
 
-/// Whether the packet that an ICMP error quotes belongs to an exchange that policy let pass.
+/// How a packet that an ICMP error quotes relates to what was seen; nothing is renewed.
 #[inline(always)]
-pub fn is_tracked(quoted: &Packet) -> bool {
-    let (key, _) = key(quoted);
-    FLOWS.get_ptr(key).is_some()
+pub fn quoted(quoted: &Packet) -> Known {
+    let (key, source_is_high) = key(quoted);
+    let Some(state) = FLOWS.get_ptr(key) else { return Known::New };
+    // SAFETY: the pointer comes from the map; whatever a concurrent writer leaves is a whole number.
+    let state = unsafe { &*state };
+    // SAFETY: a helper without arguments.
+    let age = unsafe { bpf_ktime_get_ns() }.saturating_sub(state.seen_ns);
+    if age > lifetime(quoted, state) { Known::New } else { side(quoted, state, source_is_high) }
+}
+
+#[inline(always)]
+fn lifetime(packet: &Packet, state: &FlowState) -> u64 {
+    match (packet.protocol, state.closing) {
+        (TCP, 0) => TCP_LIFETIME,
+        (TCP, _) => CLOSING_LIFETIME,
+        _ => OTHER_LIFETIME,
+    }
 }

@@ -43,6 +43,10 @@ pub static EVENTS: RingBuf = RingBuf::pinned(1 << 20, 0);
 #[map]
 pub static LISTENERS: SockMap = SockMap::pinned(2 * LISTENER_SLOTS, 0);
 
+/// Connections that a SYN opens anew while a socket in TIME_WAIT is left of the last one; see `proxy::reopen`.
+#[map]
+pub static REOPENED: LruHashMap<FlowKey, u32> = LruHashMap::pinned(4096, 0);
+
 /// What the agent tells the programs.
 #[map]
 pub static CONFIG: Array<Config> = Array::pinned(1, 0);

@@ -4,11 +4,14 @@
 //! packet with addresses, and only an entry for all protocols can allow it.
 
 use aya_ebpf::{cty::c_long, programs::TcContext};
-use weir_abi::{Addr, Be16};
+use weir_abi::{Addr, Be16, IFACE_NO_ETHERNET, Iface};
 
 const ETH_LEN: usize = 14;
 const ETH_P_IP: u16 = 0x0800;
+const ETH_P_ARP: u16 = 0x0806;
+const ETH_P_8021Q: u16 = 0x8100;
 const ETH_P_IPV6: u16 = 0x86dd;
+const ETH_P_8021AD: u16 = 0x88a8;
 
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
@@ -37,15 +40,21 @@ pub struct Packet {
     pub v6: bool,
     /// Any fragment, the first included: its ports prove nothing about the others'.
     pub fragment: bool,
+    /// Has addresses, but no place on a wire: the ports are cut off, or an IPv6 header has IPv4-mapped addresses, which
+    /// would be taken for those of IPv4 here and by many an application (RFC 4942 2.2).
+    pub invalid: bool,
+    pub hop_limit: u8,
     /// Offset of the layer-4 header from the start of the frame.
     pub l4: usize,
 }
 
 /// What a frame holds.
 pub enum Frame {
-    /// Not IP (ARP, LLDP …): weir does not judge it.
-    NotIp,
-    /// Says that it is IP, and is too short or malformed.
+    /// ARP, from the IPv4 address that it claims to be.
+    Arp(Addr),
+    /// Neither IP nor ARP (LLDP, a VLAN inside a VLAN …): nothing that weir can judge.
+    Foreign,
+    /// Says that it is IP or ARP, and is too short or malformed.
     Malformed,
     /// An IP packet.
     Ip(Packet),
@@ -53,7 +62,7 @@ pub enum Frame {
 
 /// Maps an IPv4 address into the 16 bytes of [`Addr`].
 #[inline(always)]
-fn mapped(v4: [u8; 4]) -> Addr {
+pub fn mapped(v4: [u8; 4]) -> Addr {
     let mut addr = [0u8; 16];
     addr[10] = 0xff;
     addr[11] = 0xff;
@@ -65,15 +74,40 @@ fn mapped(v4: [u8; 4]) -> Addr {
 }
 
 impl Packet {
-    /// Parses the packet of an Ethernet frame.
+    /// A packet of which nothing is known but its addresses.
     #[inline(always)]
-    pub fn parse(ctx: &TcContext) -> Frame {
-        // SAFETY: `skb` is the context that the kernel passed to the program.
-        let protocol = unsafe { (*ctx.skb.skb).protocol } as u16;
-        let parsed = match u16::from_be(protocol) {
-            ETH_P_IP => Self::parse_v4(ctx, ETH_LEN),
-            ETH_P_IPV6 => Self::parse_v6(ctx, ETH_LEN),
-            _ => return Frame::NotIp,
+    pub fn between(source: Addr, destination: Addr) -> Self {
+        Self {
+            source,
+            destination,
+            source_port: Be16(0),
+            destination_port: Be16(0),
+            protocol: 0,
+            tcp_flags: 0,
+            icmp_type: 0,
+            v6: false,
+            fragment: false,
+            invalid: false,
+            hop_limit: 0,
+            l4: 0,
+        }
+    }
+
+    /// Parses a frame that came in by, or goes out of, `iface`.
+    #[inline(always)]
+    pub fn parse(ctx: &TcContext, iface: &Iface) -> Frame {
+        let at = if iface.flags & IFACE_NO_ETHERNET != 0 { 0 } else { ETH_LEN };
+        let parsed = match protocol(ctx) {
+            ETH_P_IP => Self::parse_v4(ctx, at),
+            ETH_P_IPV6 => Self::parse_v6(ctx, at),
+            ETH_P_ARP => {
+                // RFC 826, for Ethernet and IPv4: the sender's protocol address is 14 bytes in.
+                return match ctx.load::<[u8; 4]>(at + 14) {
+                    Ok(sender) => Frame::Arp(mapped(sender)),
+                    Err(_) => Frame::Malformed,
+                };
+            }
+            _ => return Frame::Foreign,
         };
         match parsed {
             Ok(packet) => Frame::Ip(packet),
@@ -87,20 +121,14 @@ impl Packet {
         if head[0] >> 4 != 4 || head[0] & 0xf < 5 {
             return Err(-1);
         }
-        let mut packet = Self {
-            source: mapped([head[12], head[13], head[14], head[15]]),
-            destination: mapped([head[16], head[17], head[18], head[19]]),
-            source_port: Be16(0),
-            destination_port: Be16(0),
-            protocol: head[9],
-            tcp_flags: 0,
-            icmp_type: 0,
-            v6: false,
-            // More fragments (0x2000), or an offset (0x1fff).
-            fragment: (head[6] & 0x3f) | head[7] != 0,
-            l4: at + ((head[0] & 0xf) as usize) * 4,
-        };
-        packet.parse_l4(ctx)?;
+        let source = mapped([head[12], head[13], head[14], head[15]]);
+        let mut packet = Self::between(source, mapped([head[16], head[17], head[18], head[19]]));
+        packet.protocol = head[9];
+        // More fragments (0x2000), or an offset (0x1fff).
+        packet.fragment = (head[6] & 0x3f) | head[7] != 0;
+        packet.hop_limit = head[8];
+        packet.l4 = at + ((head[0] & 0xf) as usize) * 4;
+        packet.invalid = packet.parse_l4(ctx).is_err();
         Ok(packet)
     }
 
@@ -114,18 +142,11 @@ impl Packet {
         let mut destination = [0u8; 16];
         source.copy_from_slice(&head[8..24]);
         destination.copy_from_slice(&head[24..40]);
-        let mut packet = Self {
-            source,
-            destination,
-            source_port: Be16(0),
-            destination_port: Be16(0),
-            protocol: head[6],
-            tcp_flags: 0,
-            icmp_type: 0,
-            v6: true,
-            fragment: false,
-            l4: at + 40,
-        };
+        let mut packet = Self::between(source, destination);
+        packet.protocol = head[6];
+        packet.v6 = true;
+        packet.hop_limit = head[7];
+        packet.l4 = at + 40;
         // RFC 8200 4.1: both kinds of options may come, each at most twice here. A routing header is not skipped: it
         // could lead the packet to another address than the one judged.
         for _ in 0..4 {
@@ -137,7 +158,7 @@ impl Packet {
             packet.l4 += (option[1] as usize + 1) * 8;
         }
         packet.fragment = packet.protocol == FRAGMENT;
-        packet.parse_l4(ctx)?;
+        packet.invalid = packet.parse_l4(ctx).is_err() || is_mapped(&source) || is_mapped(&destination);
         Ok(packet)
     }
 
@@ -184,9 +205,9 @@ impl Packet {
     /// An ICMP error: about another packet, of which it quotes the head.
     #[inline(always)]
     pub fn is_icmp_error(&self) -> bool {
-        match self.protocol {
-            ICMP => matches!(self.icmp_type, 3 | 11 | 12),
-            ICMPV6 => !self.fragment && self.icmp_type < 128,
+        match (self.protocol, self.v6) {
+            (ICMP, false) => matches!(self.icmp_type, 3 | 11 | 12),
+            (ICMPV6, true) => !self.fragment && self.icmp_type < 128,
             _ => false,
         }
     }
@@ -209,18 +230,59 @@ impl Packet {
             packet.protocol = head[9];
             packet.l4 = at + ((head[0] & 0xf) as usize) * 4;
         }
-        // An error quotes at least 8 bytes of layer 4: the ports, not the TCP flags.
-        let ports: [u8; 4] = ctx.load(packet.l4).ok()?;
-        packet.source_port = Be16(u16::from_ne_bytes([ports[0], ports[1]]));
-        packet.destination_port = Be16(u16::from_ne_bytes([ports[2], ports[3]]));
+        // An error quotes at least 8 bytes of layer 4: the ports or the identifier, not the TCP flags.
+        let head: [u8; 8] = ctx.load(packet.l4).ok()?;
+        packet.source_port = Be16(u16::from_ne_bytes([head[0], head[1]]));
+        packet.destination_port = Be16(u16::from_ne_bytes([head[2], head[3]]));
+        packet.icmp_type = head[0];
+        if (packet.protocol == ICMP || packet.protocol == ICMPV6) && packet.is_echo() {
+            packet.source_port = Be16(u16::from_ne_bytes([head[4], head[5]]));
+            packet.destination_port = packet.source_port;
+        }
         packet.tcp_flags = 0;
         Some(packet)
     }
 
-    /// Neighbour and router discovery and multicast listener reports: without them no IPv6 address resolves.
+    /// A request of ICMP echo.
+    #[inline(always)]
+    pub fn is_echo_request(&self) -> bool {
+        (self.protocol == ICMP && self.icmp_type == 8) || (self.protocol == ICMPV6 && self.icmp_type == 128)
+    }
+
+    /// Neighbour discovery or multicast listener reports, without which no IPv6 address resolves, as RFC 4861 7.1 and
+    /// RFC 3810 5 want them: with a hop limit that proves that nobody has forwarded them.
     #[inline(always)]
     pub fn is_neighbour_discovery(&self) -> bool {
-        self.protocol == ICMPV6 && matches!(self.icmp_type, 130..=137 | 143)
+        match self.icmp_type {
+            _ if self.protocol != ICMPV6 || !self.v6 || self.invalid => false,
+            130..=132 | 143 => self.hop_limit == 1,
+            133..=137 => self.hop_limit == 255,
+            _ => false,
+        }
+    }
+
+    /// Neighbour discovery that only routers send: advertisement, redirect, listener query.
+    #[inline(always)]
+    pub fn is_a_routers(&self) -> bool {
+        matches!(self.icmp_type, 130 | 134 | 137)
+    }
+
+    /// For a neighbour advertisement, whose address it is about.
+    #[inline(always)]
+    pub fn advertised(&self, ctx: &TcContext) -> Option<Addr> {
+        if self.icmp_type == 136 { ctx.load(self.l4 + 8).ok() } else { None }
+    }
+
+    /// The packet's two ends swapped: what an answer to it would look like.
+    #[inline(always)]
+    pub fn turned(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            ..*self
+        }
     }
 
     /// The first packet of a TCP connection.
@@ -228,4 +290,37 @@ impl Packet {
     pub fn is_syn(&self) -> bool {
         self.protocol == TCP && self.tcp_flags & (SYN | ACK) == SYN
     }
+}
+
+/// The link's own addresses: fe80::/10, and multicast that no router forwards (ff02::/16).
+#[inline(always)]
+pub fn is_of_link(addr: &Addr) -> bool {
+    (addr[0] == 0xfe && addr[1] & 0xc0 == 0x80) || (addr[0] == 0xff && addr[1] & 0xf <= 2)
+}
+
+/// `::`, the source of who has no address yet.
+#[inline(always)]
+pub fn is_unspecified(addr: &Addr) -> bool {
+    u128::from_ne_bytes(*addr) == 0
+}
+
+/// A VLAN tag behind one with the number 0. The kernel strips both, but the second one behind the programs' back, and
+/// then takes what is inside as if it had come untagged.
+#[inline(always)]
+pub fn is_hidden_in_vlan(ctx: &TcContext) -> bool {
+    // SAFETY: `skb` is the context that the kernel passed to the program.
+    let tag = unsafe { (*ctx.skb.skb).vlan_tci };
+    matches!(protocol(ctx), ETH_P_8021Q | ETH_P_8021AD) && tag & 0xfff == 0
+}
+
+/// The EtherType, without a VLAN tag.
+#[inline(always)]
+fn protocol(ctx: &TcContext) -> u16 {
+    // SAFETY: `skb` is the context that the kernel passed to the program.
+    u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16)
+}
+
+#[inline(always)]
+fn is_mapped(addr: &Addr) -> bool {
+    u128::from_be_bytes(*addr) >> 32 == 0xffff
 }

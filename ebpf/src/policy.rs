@@ -2,7 +2,7 @@
 
 use aya_ebpf::maps::lpm_trie::Key;
 use weir_abi::{
-    ALLOW, Addr, AddrInfo, EGRESS, ENFORCE_EGRESS, ENFORCE_INGRESS, Endpoint, INGRESS, PREFIX_PORT, PolicyEntry,
+    ALLOW, Addr, AddrInfo, Be16, EGRESS, ENFORCE_EGRESS, ENFORCE_INGRESS, Endpoint, INGRESS, PREFIX_PORT, PolicyEntry,
     PolicyKey, REDIRECT, drop,
 };
 
@@ -10,6 +10,9 @@ use crate::{
     maps::{ADDRS, ENDPOINTS, POLICY},
     packet::{Packet, TCP},
 };
+
+/// Identity of the node.
+pub const HOST: u32 = 1;
 
 /// What is to be done with a packet, and whose entry says so.
 #[derive(Clone, Copy)]
@@ -29,14 +32,43 @@ pub fn resolve(addr: &Addr) -> AddrInfo {
     }
 }
 
-/// Judges both sides that this node enforces: egress of `source`, ingress of `destination`.
+/// What policy is asked about: the packet itself, or the exchange that it is part of, as its opener started it.
+#[derive(Clone, Copy)]
+pub struct Question {
+    pub source: AddrInfo,
+    pub destination: AddrInfo,
+    pub protocol: u8,
+    /// Destination port.
+    pub port: Be16,
+    pub fragment: bool,
+}
+
+impl Question {
+    /// About the packet itself, or, turned, about the one that it answers.
+    #[inline(always)]
+    pub fn new(packet: &Packet, source: &AddrInfo, destination: &AddrInfo, turned: bool) -> Self {
+        let (source, destination, port) = match turned {
+            true => (*destination, *source, packet.source_port),
+            false => (*source, *destination, packet.destination_port),
+        };
+        Self { source, destination, protocol: packet.protocol, port, fragment: packet.fragment }
+    }
+}
+
+/// Judges both sides that this node enforces: egress of the source, ingress of the destination.
 #[inline(always)]
-pub fn judge(packet: &Packet, source: &AddrInfo, destination: &AddrInfo) -> Verdict {
-    let egress = judge_side(packet, source.endpoint, EGRESS, destination.identity);
+pub fn judge(question: &Question) -> Verdict {
+    let Question { source, destination, .. } = question;
+    let egress = judge_side(question, source.endpoint, EGRESS, destination.identity);
     if let Verdict::Drop { .. } = egress {
         return egress;
     }
-    let ingress = judge_side(packet, destination.endpoint, INGRESS, source.identity);
+    // The node may always reach its pods. Its own packets are not judged, so this is about their replies: `from_net`
+    // and `from_pod` let nobody speak with the node's address.
+    if source.identity == HOST {
+        return egress;
+    }
+    let ingress = judge_side(question, destination.endpoint, INGRESS, source.identity);
     match (egress, ingress) {
         (_, Verdict::Drop { .. } | Verdict::Redirect { .. }) => ingress,
         (Verdict::Redirect { .. }, _) => egress,
@@ -47,7 +79,7 @@ pub fn judge(packet: &Packet, source: &AddrInfo, destination: &AddrInfo) -> Verd
 }
 
 #[inline(always)]
-fn judge_side(packet: &Packet, endpoint: u32, direction: u8, peer: u32) -> Verdict {
+fn judge_side(question: &Question, endpoint: u32, direction: u8, peer: u32) -> Verdict {
     let enforced = if direction == INGRESS { ENFORCE_INGRESS } else { ENFORCE_EGRESS };
     let default = Verdict::Allow { direction, cookie: 0 };
     if endpoint == 0 {
@@ -62,13 +94,13 @@ fn judge_side(packet: &Packet, endpoint: u32, direction: u8, peer: u32) -> Verdi
         return default;
     }
     // Without a port to look at, protocol 0 finds nothing but an entry for every protocol.
-    let protocol = if packet.fragment { 0 } else { packet.protocol };
-    let key = PolicyKey { slot, peer, direction, protocol, port: packet.destination_port };
+    let protocol = if question.fragment { 0 } else { question.protocol };
+    let key = PolicyKey { slot, peer, direction, protocol, port: question.port };
     let entry = stronger(lookup(key), lookup(PolicyKey { peer: 0, ..key }));
     match entry.verdict {
         ALLOW => Verdict::Allow { direction, cookie: entry.cookie },
-        REDIRECT if packet.protocol == TCP => Verdict::Redirect { direction, cookie: entry.cookie },
-        _ if packet.fragment => Verdict::Drop { direction, reason: drop::FRAGMENT },
+        REDIRECT if question.protocol == TCP => Verdict::Redirect { direction, cookie: entry.cookie },
+        _ if question.fragment => Verdict::Drop { direction, reason: drop::FRAGMENT },
         _ => Verdict::Drop { direction, reason: drop::POLICY_DENIED },
     }
 }

@@ -1,52 +1,78 @@
 //! Handing packets to the proxy's sockets, without NAT.
 //!
 //! `bpf_sk_assign` works at ingress, in the IP path. A bridge takes a frame before that, so packets from a bridge port
-//! go over weir's own veth, where [`assign`] is done by the program `from_port`.
+//! go over weir's own veth, where that is done by the program `from_port`.
+//!
+//! A listener that is assigned makes TCP forget to look for TIME_WAIT, and then it finds no place for the new connection
+//! and drops the SYN. So a SYN for such a connection goes its ordinary way: TCP finds the socket in TIME_WAIT, judges
+//! whether the SYN is a new one (RFC 6191), and asks for a listener, which the program `reopen` then names.
 
 use aya_ebpf::{
-    bindings::{BPF_F_CURRENT_NETNS, BPF_F_INGRESS, bpf_sock, bpf_sock_tuple},
+    bindings::{BPF_ANY, BPF_F_CURRENT_NETNS, BPF_F_INGRESS, bpf_sock, bpf_sock_tuple},
     helpers::{
-        bpf_get_hash_recalc, bpf_map_lookup_elem, bpf_redirect, bpf_sk_assign, bpf_sk_fullsock, bpf_sk_release,
-        bpf_skc_lookup_tcp,
+        bpf_get_hash_recalc, bpf_get_prandom_u32, bpf_map_lookup_elem, bpf_redirect, bpf_sk_assign, bpf_sk_fullsock,
+        bpf_sk_release, bpf_skc_lookup_tcp,
     },
-    programs::TcContext,
+    programs::{SkLookupContext, TcContext},
 };
-use weir_abi::{IFACE_BRIDGE_PORT, Iface, LISTENER_SLOTS, MARK_FROM_PROXY, MARK_MASK, MARK_TO_PROXY, drop};
+use weir_abi::{Be16, IFACE_BRIDGE_PORT, Iface, LISTENER_SLOTS, MARK_FROM_PROXY, MARK_MASK, MARK_TO_PROXY, drop};
 
 use crate::{
-    maps::{CONFIG, LISTENERS},
-    packet::Packet,
+    flows,
+    maps::{CONFIG, LISTENERS, REOPENED},
+    packet::{Packet, TCP, mapped},
 };
 
 /// States of `include/net/tcp_states.h`.
 const TCP_TIME_WAIT: u32 = 6;
 const TCP_LISTEN: u32 = 10;
 
+const AF_INET6: u32 = 10;
+
 const TC_ACT_OK: i32 = 0;
 
-/// Whether one of the proxy's sockets has this connection. `found` gets the socket, which the program must release.
+/// Who has a connection.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Owner {
+    /// No socket of the node that matters here.
+    Nobody,
+    /// One of the proxy's sockets.
+    Proxy,
+    /// A socket in TIME_WAIT, and the packet is a SYN.
+    Past,
+}
+
+/// Whether one of the proxy's sockets has this connection.
+#[inline(always)]
+pub fn owns(ctx: &TcContext, packet: &Packet) -> bool {
+    owner(ctx, packet) == Owner::Proxy
+}
+
+/// Whose socket has this connection.
 ///
 /// A mini socket (a handshake under way, or TIME_WAIT) bears no readable mark; since its tuple is exactly this
 /// packet's, it is a local socket's business either way. A SYN on TIME_WAIT opens a new connection.
 #[inline(always)]
-pub fn owns(ctx: &TcContext, packet: &Packet) -> bool {
+pub fn owner(ctx: &TcContext, packet: &Packet) -> Owner {
     let socket = lookup(ctx, packet);
     if socket.is_null() {
-        return false;
+        return Owner::Nobody;
     }
     // SAFETY: not null; the verifier knows the type, and the reference is released below on every path.
     unsafe {
         let state = (*socket).state;
         let full = bpf_sk_fullsock(socket);
-        let ours = if state == TCP_LISTEN || (state == TCP_TIME_WAIT && packet.is_syn()) {
-            false
-        } else if full.is_null() {
-            true
+        let owner = if state == TCP_LISTEN {
+            Owner::Nobody
+        } else if state == TCP_TIME_WAIT && packet.is_syn() {
+            Owner::Past
+        } else if full.is_null() || (*full).mark & MARK_MASK == MARK_FROM_PROXY {
+            Owner::Proxy
         } else {
-            (*full).mark & MARK_MASK == MARK_FROM_PROXY
+            Owner::Nobody
         };
         bpf_sk_release(socket.cast());
-        ours
+        owner
     }
 }
 
@@ -91,17 +117,76 @@ pub fn deliver(ctx: &TcContext, iface: &Iface) -> i32 {
 
 /// Gives a packet without a socket to a listener; the error is a drop reason.
 #[inline(always)]
-pub fn accept(ctx: &TcContext, iface: &Iface, packet: &Packet) -> Result<i32, u8> {
+pub fn accept(ctx: &TcContext, iface: &Iface, packet: &Packet, owner: Owner) -> Result<i32, u8> {
     if iface.flags & IFACE_BRIDGE_PORT != 0 {
         ctx.set_mark(MARK_TO_PROXY);
         return Ok(hand_over(ctx));
     }
-    assign_listener(ctx, packet)
+    take(ctx, packet, owner)
+}
+
+/// Gives a packet that is in the IP path to a listener.
+#[inline(always)]
+pub fn take(ctx: &TcContext, packet: &Packet, owner: Owner) -> Result<i32, u8> {
+    if owner != Owner::Past {
+        return assign_listener(ctx, packet);
+    }
+    if REOPENED.insert(flows::key(packet).0, 1, BPF_ANY as u64).is_err() {
+        return Err(drop::PROXY_ASSIGN);
+    }
+    ctx.set_mark(MARK_TO_PROXY);
+    Ok(TC_ACT_OK)
+}
+
+/// Names a listener for a SYN that [`take`] has let go its ordinary way. Asked by TCP for every packet without an open
+/// connection; for all others nothing changes.
+#[inline(always)]
+pub fn reopen(ctx: &SkLookupContext) {
+    // SAFETY: the context is the program's own. Its addresses are read word by word and both families', or else:
+    // "dereference of modified ctx ptr".
+    let (packet, v6) = unsafe {
+        let lookup = ctx.lookup;
+        if (*lookup).protocol != TCP as u32 {
+            return;
+        }
+        let word = |at: *const u32| core::ptr::read_volatile(at);
+        let words = |at: *const u32| [word(at), word(at.add(1)), word(at.add(2)), word(at.add(3))];
+        let remote6 = words((&raw const (*lookup).remote_ip6).cast());
+        let local6 = words((&raw const (*lookup).local_ip6).cast());
+        let remote4 = word(&raw const (*lookup).remote_ip4).to_ne_bytes();
+        let local4 = word(&raw const (*lookup).local_ip4).to_ne_bytes();
+        let v6 = (*lookup).family == AF_INET6;
+        let mut packet = if v6 {
+            let bytes = |words| core::mem::transmute::<[u32; 4], [u8; 16]>(words);
+            Packet::between(bytes(remote6), bytes(local6))
+        } else {
+            Packet::between(mapped(remote4), mapped(local4))
+        };
+        packet.protocol = TCP;
+        packet.source_port = Be16((*lookup).remote_port);
+        packet.destination_port = Be16::new((*lookup).local_port as u16);
+        (packet, v6)
+    };
+    let key = flows::key(&packet).0;
+    if REOPENED.get_ptr(key).is_none() {
+        return;
+    }
+    // SAFETY: helpers without or with checked arguments; the socket is released on the one path that has it.
+    unsafe {
+        let index = if v6 { LISTENER_SLOTS } else { 0 } + (bpf_get_prandom_u32() & (LISTENER_SLOTS - 1));
+        let map = (&raw const LISTENERS).cast_mut().cast();
+        let listener = bpf_map_lookup_elem(map, (&raw const index).cast());
+        if !listener.is_null() {
+            // A refusal leaves the SYN unanswered, and the client will repeat it.
+            let _ = bpf_sk_assign(ctx.lookup.cast(), listener, 0);
+            bpf_sk_release(listener);
+        }
+    }
 }
 
 /// Assigns a listening socket to the packet; the error is a drop reason.
 #[inline(always)]
-pub fn assign_listener(ctx: &TcContext, packet: &Packet) -> Result<i32, u8> {
+fn assign_listener(ctx: &TcContext, packet: &Packet) -> Result<i32, u8> {
     // SAFETY: the context is the program's own.
     let hash = unsafe { bpf_get_hash_recalc(ctx.skb.skb) };
     let family = if packet.v6 { LISTENER_SLOTS } else { 0 };
@@ -121,6 +206,13 @@ pub fn assign_listener(ctx: &TcContext, packet: &Packet) -> Result<i32, u8> {
     }
     ctx.set_mark(MARK_TO_PROXY);
     Ok(TC_ACT_OK)
+}
+
+/// Turns a packet that is leaving the node round, into one of the proxy's sockets.
+#[inline(always)]
+pub fn bring_back(ctx: &TcContext) -> i32 {
+    ctx.set_mark(MARK_TO_PROXY);
+    hand_over(ctx)
 }
 
 /// Sends a packet from a bridge port into the node's IP path over weir's own veth.

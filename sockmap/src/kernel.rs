@@ -6,7 +6,7 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
     programs::{
-        LinkOrder, SchedClassifier, TcAttachType,
+        LinkOrder, ProgramError, SchedClassifier, SkLookup, TcAttachType,
         links::{FdLink, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
     },
@@ -26,6 +26,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/we
 
 /// The programs, in `ebpf/src/main.rs`.
 const PROGRAMS: [&str; 4] = ["from_pod", "to_pod", "from_net", "from_port"];
+
+/// The program that TCP asks for listeners.
+const LOOKUP: &str = "reopen";
 
 /// Capacities of the maps whose size depends on the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +90,7 @@ impl Kernel {
         for name in PROGRAMS {
             classifier(&mut ebpf, name)?.load().map_err(|e| Error::program("load", name, e))?;
         }
+        lookup(&mut ebpf)?.load().map_err(|e| Error::program("load", LOOKUP, e))?;
         Ok(Self {
             pins: pins.clone(),
             ifaces: take(&mut ebpf, "IFACES")?,
@@ -224,6 +228,23 @@ impl Kernel {
         Ok(())
     }
 
+    /// Attaches the socket look-up to the caller's network namespace. An older process's is replaced: for a moment both
+    /// are there, and say the same.
+    pub(crate) fn attach_lookup(&mut self) -> Result<(), Error> {
+        let failed = |e: ProgramError| Error::program("attach", LOOKUP, e);
+        let netns = fs::File::open("/proc/thread-self/ns/net")
+            .map_err(|source| Error::System { call: "open /proc/thread-self/ns/net".into(), source })?;
+        let program = lookup(&mut self.ebpf)?;
+        let id = program.attach(netns).map_err(failed)?;
+        let link = FdLink::from(program.take_link(id).map_err(failed)?);
+        let path = self.pins.lookup();
+        if path.exists() {
+            fs::remove_file(&path).map_err(|e| Error::pin("remove old pin", &path, e))?;
+        }
+        link.pin(&path).map_err(|e| Error::pin("pin link", &path, e))?;
+        Ok(())
+    }
+
     /// Removes every pinned link that is not among `keep`; without its pin a link is gone.
     pub(crate) fn detach_all_but(&mut self, keep: &[std::path::PathBuf]) -> Result<(), Error> {
         for path in self.pins.list_links().into_iter().filter(|path| !keep.contains(path)) {
@@ -249,7 +270,14 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
     let program = ebpf
         .program_mut(name)
         .ok_or_else(|| Error::program("find", name, std::io::Error::other("not in the object")))?;
-    program.try_into().map_err(|e: aya::programs::ProgramError| Error::program("find", name, e))
+    program.try_into().map_err(|e: ProgramError| Error::program("find", name, e))
+}
+
+fn lookup(ebpf: &mut Ebpf) -> Result<&mut SkLookup, Error> {
+    let program = ebpf
+        .program_mut(LOOKUP)
+        .ok_or_else(|| Error::program("find", LOOKUP, std::io::Error::other("not in the object")))?;
+    program.try_into().map_err(|e: ProgramError| Error::program("find", LOOKUP, e))
 }
 
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Error>

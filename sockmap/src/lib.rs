@@ -4,7 +4,7 @@
 //! [`probe`] (can this kernel do it) → [`pins`] (where things stay) → [`kernel`] (load the programs, open the maps) →
 //! [`netlink`] (what devices there are) → [`topology`] (which device is whose) → [`plan`] (what differs from what is
 //! wanted) → [`reconcile`] (do it) → [`events`] and [`counters`] (what happened). [`routing`] keeps the one routing rule.
-//! The proxy uses [`listeners`] only. [`cleanup`] removes every trace.
+//! The proxy uses [`listeners`] and [`leftover`] only. [`cleanup`] removes every trace.
 //!
 //! What we want ([`weir_model::wanted::Wanted`]) and what the kernel has ([`plan::State`]) are two types; the difference
 //! is a list of [`plan::Action`]s, in an order that never opens a hole.
@@ -14,6 +14,7 @@ pub mod counters;
 mod error;
 pub mod events;
 pub mod kernel;
+pub mod leftover;
 pub mod listeners;
 pub mod netlink;
 pub mod pins;

@@ -47,7 +47,9 @@ pub enum Kind {
     /// Another device with Ethernet frames.
     #[default]
     Ethernet,
-    /// A device without Ethernet frames (tunnels, WireGuard).
+    /// A device whose packets begin with the IP header (IP tunnels, WireGuard, tun).
+    Tunnel,
+    /// A device of which weir does not know what its frames look like.
     Other,
 }
 
@@ -183,6 +185,13 @@ fn link(message: LinkMessage) -> Link {
     link.kind = match message.header.link_layer_type {
         LinkLayerType::Loopback => Kind::Loopback,
         LinkLayerType::Ether => Kind::Ethernet,
+        LinkLayerType::None
+        | LinkLayerType::Rawip
+        | LinkLayerType::Tunnel
+        | LinkLayerType::Tunnel6
+        | LinkLayerType::Sit
+        | LinkLayerType::Ipgre
+        | LinkLayerType::Ip6gre => Kind::Tunnel,
         _ => Kind::Other,
     };
     for attribute in message.attributes {

@@ -59,6 +59,11 @@ impl Pins {
         self.links().join(format!("{ifindex}-{}-{hook}", device.replace(['/', '.'], "_")))
     }
 
+    /// The pin of the socket look-up's link on the namespace.
+    pub fn lookup(&self) -> PathBuf {
+        self.links().join("netns-lookup")
+    }
+
     /// All pinned links.
     pub fn list_links(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.links()).into_iter().flatten();

@@ -182,6 +182,7 @@ pub fn desire(
     }
     state.addresses = addresses(wanted, host);
     state.ifaces = topology.devices.iter().map(|(ifindex, d)| (*ifindex, (d.endpoint, d.flags))).collect();
+    state.ifaces.extend(topology.bridges.iter().map(|ifindex| (*ifindex, (0, 0))));
     Desired { state, devices: topology.devices.clone() }
 }
 

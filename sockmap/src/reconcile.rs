@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_abi::{AddrInfo, Be16, Endpoint, IFACE_BRIDGE_PORT, Iface, PolicyEntry, PolicyKey};
+use weir_abi::{AddrInfo, Be16, Endpoint, Iface, PolicyEntry, PolicyKey};
 use weir_model::wanted::Wanted;
 
 use crate::{
@@ -30,18 +30,21 @@ pub struct Reconciler {
     state: State,
     attached: BTreeMap<u32, Device>,
     cookies: Cookies,
-    handover: bool,
 }
 
 impl Reconciler {
-    /// Takes over what the maps hold, and makes sure of the routing rule.
+    /// Takes over what the maps hold, and makes sure of the routing rule and of weir's own veth.
     ///
     /// # Errors
     /// If the maps cannot be read or the rule is refused.
     pub async fn start(kernel: Kernel, netlink: Netlink) -> Result<Self, Error> {
         routing::ensure(&netlink).await?;
         let state = kernel.read_state()?;
-        Ok(Self { kernel, netlink, state, attached: BTreeMap::new(), cookies: Cookies::default(), handover: false })
+        let (attached, cookies) = (BTreeMap::new(), Cookies::default());
+        let mut reconciler = Self { kernel, netlink, state, attached, cookies };
+        reconciler.start_handover().await?;
+        reconciler.kernel.attach_lookup()?;
+        Ok(reconciler)
     }
 
     /// One reconcile. A failing action is reported, and the others go on: nothing old is given up for it but what the
@@ -54,10 +57,6 @@ impl Reconciler {
         let facts = self.netlink.facts(pods).await?;
         let topology = topology::resolve(wanted, &facts);
         let mut report = Report { done: 0, problems: topology.problems.clone() };
-        let bridged = topology.devices.values().any(|device| device.flags & IFACE_BRIDGE_PORT != 0);
-        if bridged && !self.handover {
-            self.start_handover().await?;
-        }
         let desired = desire(wanted, &topology, facts.host_addresses.iter().copied(), &self.state, &mut self.cookies);
         for action in plan(&self.state, &desired, &self.attached) {
             match self.execute(&action, &desired.devices) {
@@ -71,13 +70,11 @@ impl Reconciler {
         Ok(report)
     }
 
-    /// Packets from bridge ports need a way into the IP path.
+    /// Packets from bridge ports, and answers of the node's own servers, need a way into the IP path.
     async fn start_handover(&mut self) -> Result<(), Error> {
         let (link, config) = routing::ensure_handover(&self.netlink).await?;
         self.kernel.set_config(config)?;
-        self.kernel.attach(link.ifindex, &link.name, Hook::FromPort)?;
-        self.handover = true;
-        Ok(())
+        self.kernel.attach(link.ifindex, &link.name, Hook::FromPort)
     }
 
     fn execute(&mut self, action: &Action, devices: &BTreeMap<u32, Device>) -> Result<(), Error> {
@@ -125,6 +122,7 @@ impl Reconciler {
             .iter()
             .flat_map(|(ifindex, d)| d.hooks().iter().map(|hook| pins.link(*ifindex, &d.name, hook.name())))
             .collect();
+        keep.push(pins.lookup());
         keep.extend(pins.list_links().into_iter().filter(|path| {
             path.file_name().is_some_and(|name| name.to_string_lossy().contains(&format!("-{}-", routing::HANDOVER)))
         }));

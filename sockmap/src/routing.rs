@@ -112,8 +112,10 @@ pub async fn ensure_handover(netlink: &Netlink) -> Result<(Link, Config), Error>
     if link.is_none() {
         let veth = LinkVeth::new(HANDOVER, HANDOVER_PEER).up().build();
         netlink.handle().link().add(veth).execute().await.map_err(|e| Error::netlink("add veth weir0", e))?;
-        // Its packets come from pods' addresses, which route elsewhere.
-        let _ = fs::write(format!("/proc/sys/net/ipv4/conf/{HANDOVER}/rp_filter"), "0");
+        // Its packets come from pods' addresses, which route elsewhere, and from the node's own.
+        for (key, value) in [("rp_filter", "0"), ("accept_local", "1")] {
+            let _ = fs::write(format!("/proc/sys/net/ipv4/conf/{HANDOVER}/{key}"), value);
+        }
         link = find(netlink.links().await?);
     }
     let gone = || Error::netlink("find veth weir0", std::io::Error::other("it vanished"));

@@ -1,8 +1,11 @@
 //! Which device is whose: pure, from what is wanted and what netlink says.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use weir_abi::IFACE_BRIDGE_PORT;
+use weir_abi::{IFACE_BRIDGE_PORT, IFACE_NO_ETHERNET};
 use weir_model::{endpoint::EndpointId, wanted::Wanted};
 
 use crate::{
@@ -16,6 +19,8 @@ use crate::{
 pub struct Topology {
     /// By index.
     pub devices: BTreeMap<u32, Device>,
+    /// Bridges: what they receive, the programs on their ports have judged.
+    pub bridges: BTreeSet<u32>,
     /// Pods without a device, each as a sentence.
     pub problems: Vec<String>,
 }
@@ -31,12 +36,15 @@ pub fn resolve(wanted: &Wanted, facts: &Facts) -> Topology {
             }
         }
     }
+    let bridges = facts.links.values().filter(|link| link.kind == Kind::Bridge);
+    topology.bridges = bridges.map(|link| link.ifindex).collect();
     for link in facts.links.values() {
         let own = link.name == HANDOVER || link.name == HANDOVER_PEER;
         // A bridge's ports are judged one by one; what its own device receives, they have let through.
         let judged_elsewhere = matches!(link.kind, Kind::Loopback | Kind::Bridge | Kind::Other) || own;
         if !judged_elsewhere && !topology.devices.contains_key(&link.ifindex) {
-            let flags = bridge_flag(facts, link.ifindex);
+            let layout = if link.kind == Kind::Tunnel { IFACE_NO_ETHERNET } else { 0 };
+            let flags = bridge_flag(facts, link.ifindex) | layout;
             topology.devices.insert(link.ifindex, Device { name: link.name.clone(), endpoint: 0, flags });
         }
     }

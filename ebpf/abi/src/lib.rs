@@ -46,6 +46,8 @@ pub struct Iface {
 }
 /// [`Iface::flags`]: the device is a port of a bridge, where a packet must take the way over weir's own veth.
 pub const IFACE_BRIDGE_PORT: u32 = 1;
+/// [`Iface::flags`]: what comes in by the device begins with the IP header (tunnels).
+pub const IFACE_NO_ETHERNET: u32 = 2;
 
 /// Value of `ADDRS` (LPM key: [`Addr`]): who is behind an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
