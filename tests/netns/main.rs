@@ -2,5 +2,6 @@
 //! and removes it; without root a test says so, and in CI that is a failure.
 
 mod redirect;
+mod http1;
 mod site;
 mod traffic;

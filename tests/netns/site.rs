@@ -95,8 +95,14 @@ impl Site {
 
     /// Starts `weir run`, and waits until the manifests are in force.
     pub fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// As [`Self::run`], with more arguments.
+    pub fn run_with(&mut self, arguments: &[&str]) {
         let mut command = self.weir("run");
         command.arg("--manifests").arg(&self.manifests).args(["--workers", "2", "--drain", "2", "--node", "n1"]);
+        command.args(arguments);
         self.agent = Some(self.lab.spawn("weir", command).expect("start weir"));
         self.in_force();
     }
