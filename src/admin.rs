@@ -15,12 +15,19 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
+use tokio::net::TcpListener;
 
 use crate::view::View;
 
+/// Takes the port, before anything else is done that a refusal would have to undo.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("listen on {address} for metrics; --admin chooses another address"))
+}
+
 /// Serves for ever. `view` adds what the agent and the kernel count.
 pub async fn serve(
-    address: SocketAddr,
+    listener: TcpListener,
     mut registry: Registry,
     view: Option<Arc<View>>,
     ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
@@ -46,8 +53,6 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz));
-    let listener = tokio::net::TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("listen on {address}; --admin chooses another address"))?;
     axum::serve(listener, router).await.context("serve metrics")
 }
 

@@ -3,16 +3,17 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::{
     net::UnixListener,
-    sync::{Notify, oneshot},
+    sync::Notify,
+    task::yield_now,
     time::{MissedTickBehavior, interval, sleep},
 };
 use weir_control::{
@@ -32,17 +33,20 @@ use weir_model::{
     wanted::{Wanted, WantedEndpoint},
 };
 use weir_sockmap::{
+    events::Events,
     kernel::{Kernel, Sizes},
     netlink::{self, Netlink},
     pins::Pins,
-    probe::probe,
     reconcile::Reconciler,
 };
 
 use crate::{
     admin,
+    check::check,
     cli::AgentOptions,
-    flow_log, signals,
+    flow_log::FlowLog,
+    lock::{Lock, lock},
+    signals,
     view::{View, status},
 };
 
@@ -55,21 +59,22 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Kernel and proxy records that the agent remembers.
 const FLOWS: usize = 16_384;
 
-/// `weir agent`.
+/// `weir agent`: runs until it is told to end, and leaves the kernel state in force.
 pub async fn main(options: &AgentOptions) -> anyhow::Result<()> {
-    let mut registry = Registry::default();
-    let agent = Agent::start(options, &mut registry).await?;
-    let ready = {
-        let view = Arc::clone(&agent.view);
-        move || view.picture().kernel_revision > 0
-    };
-    let address = options.node.admin.unwrap_or(([127, 0, 0, 1], 9962).into());
-    let admin = admin::serve(address, registry, Some(Arc::clone(&agent.view)), ready);
-    tokio::select! {
-        result = agent.run(None) => result,
+    let ended = signals::terminated()?;
+    let admin = admin::bind(options.admin()).await?;
+    let (agent, log) = Agent::start(options).await?;
+    let (view, link) = (Arc::clone(&agent.view), Arc::clone(&agent.link));
+    let ready = move || view.picture().kernel_revision > 0;
+    let admin = admin::serve(admin, Registry::default(), Some(Arc::clone(&agent.view)), ready);
+    let result = tokio::select! {
+        result = agent.run() => result,
         result = admin => result,
-        result = signals::terminated() => result,
-    }
+        // What the proxy recorded up to now is for this agent's log.
+        () = async { ended.await; link.pull().await } => Ok(()),
+    };
+    log.finish();
+    result
 }
 
 /// A started agent.
@@ -82,19 +87,23 @@ pub struct Agent {
     store: Store,
     directory: Directory,
     reconciler: Reconciler,
-    events: weir_sockmap::events::Events,
+    events: Events,
     flows: Arc<Flows>,
     options: AgentOptions,
+    locks: [Lock; 2],
 }
 
 impl Agent {
-    /// Checks the kernel, loads the programs, takes over what is there.
-    pub async fn start(options: &AgentOptions, _registry: &mut Registry) -> anyhow::Result<Self> {
-        check_kernel()?;
+    /// Checks the kernel, loads the programs, takes over what is there. What can be refused without a trace comes first.
+    pub async fn start(options: &AgentOptions) -> anyhow::Result<(Self, FlowLog)> {
+        check(&[])?;
         let directory = Directory::open(&options.manifests)?;
-        fs::create_dir_all(&options.node.run_dir)
-            .with_context(|| format!("create {}", options.node.run_dir.display()))?;
+        let run_dir = lock(&options.node.run_dir)?;
         let pins = Pins::new(&options.node.bpf_dir);
+        pins.prepare()?;
+        let locks = [run_dir, lock(&options.node.bpf_dir)?];
+        let flows = Arc::new(Flows::new(FLOWS));
+        let log = FlowLog::start(options.flow_log.as_deref(), Arc::clone(&flows), node_name(options))?;
         let sizes =
             Sizes { addresses: options.max_addresses, policy_entries: options.max_policy_entries, ..Sizes::default() };
         let mut kernel = Kernel::load(&pins, sizes)?;
@@ -111,8 +120,7 @@ impl Agent {
         }
         let resolve = Options { node: options.node_name.clone(), node_name: node_name(options) };
         let check = |rule: &HttpRule| check_rule(rule).map_err(|error| (error.field.to_string(), error.reason));
-        let flows = Arc::new(Flows::new(FLOWS));
-        Ok(Self {
+        let agent = Self {
             view: Arc::new(View::new(counters)),
             link: Arc::new(Link::new(Arc::clone(&flows))),
             resolver: Resolver::new(resolve, table),
@@ -122,44 +130,38 @@ impl Agent {
             events,
             flows,
             options: options.clone(),
-        })
+            locks,
+        };
+        Ok((agent, log))
     }
 
-    /// Runs for ever. `first` is told when the kernel enforces the manifests.
-    pub async fn run(self, first: Option<oneshot::Sender<()>>) -> anyhow::Result<()> {
-        let Self { view, link, resolver, store, directory, reconciler, mut events, flows, options } = self;
-        let api = Arc::new(Api {
-            flows: Arc::clone(&flows),
-            link: Arc::clone(&link),
-            status: Box::new({
-                let (view, link) = (Arc::clone(&view), Arc::clone(&link));
-                {
-                    let node = node_name(&options);
-                    move || status(&view, &link, &node)
-                }
-            }),
-        });
+    /// Runs for ever.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let Self { view, link, resolver, store, directory, reconciler, events, flows, options, locks: _locks } = self;
+        let status = {
+            let (view, link, node) = (Arc::clone(&view), Arc::clone(&link), node_name(&options));
+            Box::new(move || status(&view, &link, &node))
+        };
+        let api = Arc::new(Api { flows: Arc::clone(&flows), link: Arc::clone(&link), status });
         let api = api::serve(listen(&options.node.api_socket())?, api);
         let link_socket = listen(&options.node.link_socket())?;
-        let reconcile = ReconcileLoop { resolver, store, reconciler, view: &view, link: &link, options: &options };
-        let record = async {
-            loop {
-                events.drain(|event| flows.push(view.flow(&event, now_ns()))).await?;
-            }
-        };
-        let log = async {
-            match &options.flow_log {
-                Some(path) => flow_log::write(path, &flows, &node_name(&options)).await,
-                None => std::future::pending().await,
-            }
-        };
+        let state_file = options.node.state_file();
+        let reconcile = ReconcileLoop { resolver, store, reconciler, view: &view, link: &link, state_file };
         tokio::select! {
-            result = reconcile.run(directory, first) => result,
+            result = reconcile.run(directory) => result,
             result = api => result.context("serve the API"),
             result = link.serve(&link_socket) => result.context("serve the proxy"),
-            result = record => { let result: io::Result<()> = result; result.context("read kernel events") }
-            result = log => result,
+            result = record(events, &flows, &view) => result.context("read kernel events"),
         }
+    }
+}
+
+/// Turns what the kernel reports into records, for ever.
+async fn record(mut events: Events, flows: &Flows, view: &View) -> io::Result<()> {
+    loop {
+        events.drain(|event| flows.push(view.flow(&event, now_ns()))).await?;
+        // In a storm of drops there is always more to read; the agent's other work gets its turn.
+        yield_now().await;
     }
 }
 
@@ -169,48 +171,42 @@ struct ReconcileLoop<'a> {
     reconciler: Reconciler,
     view: &'a View,
     link: &'a Link,
-    options: &'a AgentOptions,
+    state_file: PathBuf,
 }
 
 impl ReconcileLoop<'_> {
-    async fn run(mut self, mut directory: Directory, first: Option<oneshot::Sender<()>>) -> anyhow::Result<()> {
+    async fn run(mut self, mut directory: Directory) -> anyhow::Result<()> {
         let changed = Arc::new(Notify::new());
         netlink::watch(Arc::clone(&changed))?;
-        let batch = directory.next().await?;
-        self.store.apply(&batch);
-        self.update().await?;
-        self.reconcile().await?;
-        if let Some(first) = first {
-            // Whoever asked may be gone.
-            let _ = first.send(());
-        }
         let mut retry = interval(RETRY);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 batch = directory.next() => {
                     self.store.apply(&batch?);
-                    self.update().await?;
-                    self.reconcile().await?;
+                    self.update().await;
                 }
                 () = changed.notified() => {
                     sleep(SETTLE).await;
-                    self.reconcile().await?;
+                    self.reconcile().await;
                 }
-                _ = retry.tick() => {
-                    if !self.view.picture().problems.is_empty() {
-                        self.reconcile().await?;
-                    }
-                }
+                _ = retry.tick() => self.retry().await,
             }
+        }
+    }
+
+    async fn retry(&mut self) {
+        if self.resolver.table().is_unsaved() && self.resolver.world().wanted.revision > 0 {
+            self.update().await;
+        } else if !self.view.picture().problems.is_empty() {
+            self.reconcile().await;
         }
     }
 
     /// Resolves the objects, and lets the proxy know before the kernel: what the kernel then redirects, the proxy judges
     /// by rules at least as new.
-    async fn update(&mut self) -> anyhow::Result<()> {
-        let changed = self.resolver.update(&self.store);
-        self.resolver.table().save(&self.options.node.state_file())?;
+    async fn update(&mut self) {
+        self.resolver.update(&self.store);
         let mut rejected = self.store.problems();
         rejected.extend(self.resolver.world().problems.iter().cloned());
         for problem in &rejected {
@@ -218,40 +214,52 @@ impl ReconcileLoop<'_> {
                 tracing::warn!(%problem, "rejected");
             }
         }
+        let snapshot = Arc::clone(&self.resolver.world().snapshot);
         {
             let mut picture = self.view.picture();
             picture.rejected = rejected;
             picture.ignored = self.store.notes();
-            picture.revision = self.resolver.world().snapshot.revision;
+            picture.revision = snapshot.revision;
         }
-        if changed {
-            self.link.publish(Arc::clone(&self.resolver.world().snapshot), PROXY_PATIENCE).await;
+        // Numbers that a restart would not know must reach neither proxy nor kernel.
+        if let Err(error) = self.resolver.table().save(&self.state_file) {
+            return self.problems(vec![error.to_string()]);
         }
-        Ok(())
+        self.link.publish(snapshot, PROXY_PATIENCE).await;
+        self.reconcile().await;
     }
 
-    async fn reconcile(&mut self) -> anyhow::Result<()> {
+    async fn reconcile(&mut self) {
         let world = self.resolver.world();
         let (snapshot, wanted) = (Arc::clone(&world.snapshot), Arc::clone(&world.wanted));
-        // Nothing was read yet; what an older process left stays in force.
-        if wanted.revision == 0 {
-            return Ok(());
+        // Nothing was read yet, or its numbers are not saved; what an older process left stays in force.
+        if wanted.revision == 0 || self.resolver.table().is_unsaved() {
+            return;
         }
-        let report = self.reconciler.reconcile(&wanted).await?;
+        let report = match self.reconciler.reconcile(&wanted).await {
+            Ok(report) => report,
+            Err(error) => return self.problems(vec![error.to_string()]),
+        };
         if report.done > 0 {
             tracing::info!(revision = wanted.revision, actions = report.done, "kernel state reconciled");
         }
         self.view.rename(&snapshot, self.reconciler.cookies().clone());
+        self.problems(report.problems);
         let mut picture = self.view.picture();
-        for problem in report.problems.iter().filter(|problem| !picture.problems.contains(problem)) {
-            tracing::warn!(%problem, "reconcile");
-        }
-        picture.problems = report.problems;
         picture.kernel_revision = wanted.revision;
         picture.maps = self.reconciler.fill();
         picture.endpoints = endpoints(&wanted, &snapshot.identities.iter().cloned().collect(), &self.reconciler);
         picture.programs = programs(&self.reconciler);
-        Ok(())
+    }
+
+    /// Notes what went wrong, and logs what is new of it. Nothing of it ends the agent: the last good state is in force,
+    /// and the work is tried again.
+    fn problems(&self, problems: Vec<String>) {
+        let mut picture = self.view.picture();
+        for problem in problems.iter().filter(|problem| !picture.problems.contains(problem)) {
+            tracing::warn!(%problem, "reconcile");
+        }
+        picture.problems = problems;
     }
 }
 
@@ -283,23 +291,6 @@ fn programs(reconciler: &Reconciler) -> Vec<ProgramStatus> {
         programs: device.hooks().iter().map(|hook| hook.program().into()).collect(),
     };
     reconciler.devices().iter().map(status).collect()
-}
-
-/// One line per finding; what is missing ends the start.
-fn check_kernel() -> anyhow::Result<()> {
-    let mut missing = false;
-    for check in probe() {
-        if check.present {
-            tracing::debug!(feature = check.feature, "present");
-        } else {
-            missing = true;
-            tracing::error!("missing {}: needed to {}; {}", check.feature, check.need, check.otherwise);
-        }
-    }
-    if missing {
-        bail!("this kernel or this process cannot do what weir needs; see the lines above");
-    }
-    Ok(())
 }
 
 /// Listens on a unix socket for root only; what a dead process left there makes room.

@@ -114,6 +114,13 @@ pub struct AgentOptions {
     pub max_policy_entries: u32,
 }
 
+impl AgentOptions {
+    /// Where metrics are served.
+    pub fn admin(&self) -> SocketAddr {
+        self.node.admin.unwrap_or(([127, 0, 0, 1], 9962).into())
+    }
+}
+
 /// Options of the proxy.
 #[derive(Args, Clone, Debug)]
 pub struct ProxyOptions {

@@ -14,9 +14,14 @@ use stage::Stage;
 /// Runs the demo; fails if something else happened than the policies say. Everything is removed at the end, also after
 /// Ctrl-C.
 pub async fn demo(options: &DemoOptions) -> anyhow::Result<ExitCode> {
+    let ended = signals::terminated()?;
     tokio::select! {
         result = play(options) => result,
-        result = signals::terminated() => { result?; println!("interrupted; cleaning up"); Ok(ExitCode::FAILURE) }
+        () = ended => {
+            println!("interrupted; cleaning up");
+            // With --keep this is the way it ends.
+            Ok(if options.keep { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod admin;
 mod agent;
+mod check;
 mod cleanup;
 mod cli;
 mod demo;
 mod flow_log;
+mod lock;
 mod observe;
 mod proxy;
 mod run;
@@ -16,24 +18,26 @@ mod view;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use cli::{Cli, Command};
+use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| cli.log.as_str().into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    match dispatch(cli.command) {
+    match log(&cli.log).and_then(|()| dispatch(cli.command)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("weir: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn log(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
 }
 
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use prometheus_client::registry::Registry;
+use tokio::task::spawn_blocking;
 use weir_proxy::{link, worker::Proxy};
 use weir_sockmap::pins::Pins;
 
@@ -14,25 +15,32 @@ use crate::{
     signals,
 };
 
-/// Runs until it is told to end; then it drains, and removes all that it put into the kernel.
+/// Runs until it is told to end; then it drains, and removes all that it put into the kernel. If it fails, the kernel state
+/// stays in force: a weir that cannot go on must not open what policy closes. The next start takes it over.
 pub async fn run(options: &AgentOptions, proxy_options: &ProxyOptions) -> anyhow::Result<()> {
+    let ended = signals::terminated()?;
     let mut registry = Registry::default();
-    let agent = Agent::start(options, &mut registry).await?;
+    let admin = admin::bind(options.admin()).await?;
     let mut proxy = Proxy::start(&proxy_options.config(), &mut registry)?;
-    let view = Arc::clone(&agent.view);
-    let (listening, picture) = (proxy.listening(), Arc::clone(&view));
-    let ready = move || picture.picture().kernel_revision > 0 && listening.load(Ordering::Relaxed);
-    let address = options.node.admin.unwrap_or(([127, 0, 0, 1], 9962).into());
-    let admin = admin::serve(address, registry, Some(view), ready);
+    let (agent, log) = Agent::start(options).await?;
+    let (view, listening) = (Arc::clone(&agent.view), proxy.listening());
+    let ready = move || view.picture().kernel_revision > 0 && listening.load(Ordering::Relaxed);
+    let admin = admin::serve(admin, registry, Some(Arc::clone(&agent.view)), ready);
     let (socket, pins) = (options.node.link_socket(), Pins::new(&options.node.bpf_dir));
-    let result = tokio::select! {
-        result = agent.run(None) => result,
-        () = link::run(&mut proxy, &socket, &pins) => Ok(()),
-        result = admin => result,
-        result = signals::terminated() => result,
+    let link = Arc::clone(&agent.link);
+    // The agent is there until the proxy has drained: policy stays in force, and the last records are taken in.
+    let proxy_and_end = async {
+        link::run(&mut proxy, &socket, &pins, ended).await;
+        link.gone().await;
     };
-    tracing::info!("draining");
-    tokio::task::spawn_blocking(move || proxy.stop()).await?;
-    cleanup(&options.node).await?;
-    result
+    let result = tokio::select! {
+        result = agent.run() => result,
+        result = admin => result,
+        () = proxy_and_end => Ok(()),
+    };
+    // Already done, but for a failure.
+    spawn_blocking(proxy.drain()).await?;
+    log.finish();
+    result?;
+    cleanup(&options.node).await
 }

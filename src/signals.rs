@@ -2,13 +2,15 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Waits for either.
-pub async fn terminated() -> anyhow::Result<()> {
+/// A future that ends with either. Both are caught from this call on, not only once the future is polled: what is half
+/// built by then is removed in order.
+pub fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

@@ -113,6 +113,11 @@ impl IdentityTable {
         self.pods.get(pod).copied()
     }
 
+    /// Whether the state file does not know these numbers yet.
+    pub fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
     /// Every identity in use with its labels, by number.
     pub fn identities(&self) -> impl Iterator<Item = (Identity, &LabelSet)> {
         self.labels.iter().map(|(identity, labels)| (*identity, labels))

@@ -24,6 +24,9 @@ use crate::flows::Flows;
 /// How often the proxy is asked for records while somebody follows.
 const PULL: Duration = Duration::from_millis(50);
 
+/// How long a reader of records waits for the proxy's.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What the proxy last said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyState {
@@ -59,10 +62,15 @@ impl Link {
         }
     }
 
-    /// Gives the proxy a new snapshot, and waits until it judges by it, or no longer than `patience`. True if it does.
+    /// Gives the proxy a new snapshot, and waits until it judges by it, or no longer than `patience`. True if it does. One
+    /// that was published before is not sent again.
     pub async fn publish(&self, snapshot: Arc<Snapshot>, patience: Duration) -> bool {
         let revision = snapshot.revision;
-        self.snapshot.send_replace(snapshot);
+        self.snapshot.send_if_modified(|current| {
+            let new = current.revision != revision;
+            *current = snapshot;
+            new
+        });
         let mut proxy = self.proxy.subscribe();
         if !proxy.borrow().connected {
             return false;
@@ -76,6 +84,12 @@ impl Link {
         self.proxy.borrow().clone()
     }
 
+    /// Waits until no proxy is connected, and all that it said is taken in.
+    pub async fn gone(&self) {
+        // The sender is this very link, so the wait does not fail.
+        let _ = self.proxy.subscribe().wait_for(|proxy| !proxy.connected).await;
+    }
+
     /// Fetches the proxy's records up to now, if one is connected.
     pub async fn pull(&self) {
         if !self.proxy.borrow().connected {
@@ -86,7 +100,10 @@ impl Link {
         for _ in 0..2 {
             pulls.mark_unchanged();
             self.wanted.notify_one();
-            let _ = tokio::time::timeout(PULL * 4, pulls.changed()).await;
+            if tokio::time::timeout(PATIENCE, pulls.changed()).await.is_err() {
+                tracing::warn!("the proxy does not answer; its last records are missing");
+                return;
+            }
         }
     }
 
@@ -181,4 +198,172 @@ async fn write_frame(writer: &mut OwnedWriteHalf, message: &ToProxy) -> io::Resu
     let frame = serde_json::to_vec(message)?;
     writer.write_u32(u32::try_from(frame.len()).map_err(io::Error::other)?).await?;
     writer.write_all(&frame).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, path::PathBuf};
+
+    use tempfile::TempDir;
+    use weir_model::{
+        flow::{Flow, FlowKind, L4, Party, Verdict, Who},
+        identity::Identity,
+        labels::LabelSet,
+        resolved::Direction,
+    };
+
+    use super::*;
+
+    /// An agent's end that is served, and a place where proxies can call it.
+    struct Served {
+        link: Arc<Link>,
+        flows: Arc<Flows>,
+        socket: PathBuf,
+        _directory: TempDir,
+    }
+
+    impl Served {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().expect("a directory");
+            let socket = directory.path().join("proxy.sock");
+            let listener = UnixListener::bind(&socket).expect("listen");
+            let flows = Arc::new(Flows::new(100));
+            let link = Arc::new(Link::new(Arc::clone(&flows)));
+            let serve = Arc::clone(&link);
+            tokio::spawn(async move { serve.serve(&listener).await });
+            Self { link, flows, socket, _directory: directory }
+        }
+
+        /// A proxy that is connected.
+        async fn proxy(&self) -> UnixStream {
+            let stream = UnixStream::connect(&self.socket).await.expect("connect");
+            let mut state = self.link.proxy.subscribe();
+            state.wait_for(|proxy| proxy.connected).await.expect("the link lives");
+            stream
+        }
+
+        fn times(&self) -> Vec<u64> {
+            self.flows.subscribe().0.iter().map(|flow| flow.time_ns).collect()
+        }
+    }
+
+    async fn hear(stream: &mut UnixStream) -> ToProxy {
+        let length = stream.read_u32().await.expect("a frame");
+        let mut frame = vec![0; length as usize];
+        stream.read_exact(&mut frame).await.expect("all of it");
+        serde_json::from_slice(&frame).expect("a message")
+    }
+
+    async fn say(stream: &mut UnixStream, message: &ToAgent) {
+        let frame = serde_json::to_vec(message).expect("JSON");
+        stream.write_u32(u32::try_from(frame.len()).expect("short")).await.expect("write");
+        stream.write_all(&frame).await.expect("write");
+    }
+
+    /// Answers a question for records with those of these times; returns the position that it asked for.
+    async fn answer(stream: &mut UnixStream, next: u64, times: &[u64]) -> Vec<u64> {
+        let ToProxy::ReadFlows { after } = hear(stream).await else { panic!("not a question for records") };
+        let flows = times.iter().map(|time| flow(*time)).collect();
+        say(stream, &ToAgent::Flows { next: vec![next], flows, lost: 0 }).await;
+        after
+    }
+
+    fn flow(time_ns: u64) -> Flow {
+        let who = Who { identity: Identity::HOST, labels: LabelSet::default(), pod: None, endpoint: 0 };
+        let party = Party { address: (Ipv4Addr::LOCALHOST, 1).into(), who: Arc::new(who) };
+        Flow {
+            time_ns,
+            verdict: Verdict::Forwarded,
+            drop_reason: None,
+            direction: Direction::Ingress,
+            source: party.clone(),
+            destination: party,
+            kind: FlowKind::Connection(L4 { protocol: 6, tcp_flags: 2, icmp_type: 0 }),
+            rule: None,
+        }
+    }
+
+    fn snapshot(revision: u64) -> Arc<Snapshot> {
+        Arc::new(Snapshot { revision, ..Snapshot::default() })
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn publish_waits_until_the_proxy_judges_by_it() {
+        let served = Served::new();
+        assert!(!served.link.publish(snapshot(1), LONG).await, "nobody to wait for");
+        let mut proxy = served.proxy().await;
+        let ToProxy::Snapshot(first) = hear(&mut proxy).await else { panic!("the snapshot comes first") };
+        assert_eq!(first.revision, 1, "who connects gets the last one");
+        let published = served.link.publish(snapshot(2), LONG);
+        let proxy = async {
+            let ToProxy::Snapshot(second) = hear(&mut proxy).await else { panic!("not a snapshot") };
+            let problems = vec!["port 80".into()];
+            say(&mut proxy, &ToAgent::InForce { revision: second.revision, problems }).await;
+            proxy
+        };
+        let (published, mut proxy) = tokio::join!(published, proxy);
+        assert!(published);
+        let state = ProxyState { connected: true, in_force: 2, problems: vec!["port 80".into()] };
+        assert_eq!(served.link.proxy(), state);
+        // The same again is not sent: the next frame is a question.
+        assert!(served.link.publish(snapshot(2), LONG).await);
+        let pulled = served.link.pull();
+        let asked = async { matches!(hear(&mut proxy).await, ToProxy::ReadFlows { .. }) };
+        tokio::select! { asked = asked => assert!(asked), () = pulled => panic!("nobody answered") }
+    }
+
+    #[tokio::test]
+    async fn publish_and_pull_do_not_wait_for_ever_for_a_stuck_proxy() {
+        let served = Served::new();
+        let _stuck = served.proxy().await;
+        assert!(!served.link.publish(snapshot(1), Duration::from_millis(50)).await);
+        served.link.pull().await;
+    }
+
+    #[tokio::test]
+    async fn a_pull_brings_each_record_once_up_to_the_time_of_the_call() {
+        let served = Served::new();
+        let mut proxy = served.proxy().await;
+        // The second question is asked after the call in any case, so its answer has all from before the call.
+        let ((), positions) = tokio::join!(served.link.pull(), async {
+            [answer(&mut proxy, 2, &[1, 2]).await, answer(&mut proxy, 3, &[3]).await]
+        });
+        assert_eq!(positions, [vec![], vec![2]], "it asks for what came after");
+        assert_eq!(served.times(), [1, 2, 3]);
+        let ((), positions) = tokio::join!(served.link.pull(), async {
+            [answer(&mut proxy, 3, &[]).await, answer(&mut proxy, 4, &[4]).await]
+        });
+        assert_eq!(positions, [[3], [3]]);
+        assert_eq!(served.times(), [1, 2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn while_somebody_follows_the_proxy_is_asked_without_a_pull() {
+        let served = Served::new();
+        let (_, mut feed) = served.flows.subscribe();
+        let mut proxy = served.proxy().await;
+        answer(&mut proxy, 1, &[7]).await;
+        assert_eq!(feed.recv().await.map(|flow| flow.time_ns), Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_newer_proxy_takes_the_place_of_the_older_one() {
+        let served = Served::new();
+        let mut old = served.proxy().await;
+        let mut new = UnixStream::connect(&served.socket).await.expect("connect");
+        assert_eq!(old.read(&mut [0]).await.ok(), Some(0), "the older one is hung up on");
+        assert!(!served.link.publish(snapshot(1), Duration::ZERO).await);
+        assert!(matches!(hear(&mut new).await, ToProxy::Snapshot(_)));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_gone_is_not_connected() {
+        let served = Served::new();
+        drop(served.proxy().await);
+        let mut state = served.link.proxy.subscribe();
+        state.wait_for(|proxy| !proxy.connected).await.expect("the link lives");
+        served.link.pull().await;
+    }
 }

@@ -32,7 +32,7 @@ pub enum ToAgent {
         /// What could not be compiled; such a port denies everything.
         problems: Vec<String>,
     },
-    /// The answer to [`ToProxy::ReadFlows`], in order of time.
+    /// The answer to [`ToProxy::ReadFlows`], in order of time; also sent unasked, by a proxy that ends.
     Flows {
         /// The position after the last record, per worker.
         next: Vec<u64>,

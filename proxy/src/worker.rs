@@ -120,11 +120,14 @@ impl Proxy {
     }
 
     /// Lets the kernel hand connections over. To be called when a snapshot is in force, and again after the agent
-    /// may have made the maps anew.
+    /// may have made the maps anew. A proxy that drains does nothing.
     ///
     /// # Errors
     /// If there are no maps yet, or the kernel refuses.
     pub fn listen(&mut self, pins: &Pins) -> Result<(), Error> {
+        if self.v4.is_empty() {
+            return Ok(());
+        }
         Listeners::open(pins)?.fill(&self.v4, &self.v6)?;
         self.listening.store(true, Ordering::Relaxed);
         Ok(())
@@ -145,15 +148,20 @@ impl Proxy {
         &self.metrics
     }
 
-    /// Stops accepting, lets open exchanges finish within the configured time, and ends the workers. Blocks.
-    pub fn stop(mut self) {
+    /// Stops accepting, and lets open exchanges finish within the configured time. What it returns waits until the workers
+    /// have ended; it blocks.
+    pub fn drain(&mut self) -> impl FnOnce() + Send + use<> {
         // The kernel forgets a listener when its last descriptor closes.
         self.v4.clear();
         self.v6.clear();
+        self.listening.store(false, Ordering::Relaxed);
         let _ = self.drain.send(true);
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a worker had panicked");
+        let threads = std::mem::take(&mut self.threads);
+        move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a worker had panicked");
+                }
             }
         }
     }

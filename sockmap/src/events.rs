@@ -8,6 +8,9 @@ use weir_abi::Event;
 
 use crate::raw;
 
+/// Events between two chances for the caller's other tasks.
+const BATCH: usize = 256;
+
 /// The consumer's end of the ring buffer. There must be one only.
 pub struct Events {
     ring: AsyncFd<RingBuf<MapData>>,
@@ -21,18 +24,21 @@ impl Events {
         Ok(Self { ring })
     }
 
-    /// Waits until there are events and hands all of them to `each`.
+    /// Waits until there are events and hands them to `each`, at most [`BATCH`] at a time.
     ///
     /// # Errors
     /// If the ring buffer cannot be polled.
     pub async fn drain(&mut self, mut each: impl FnMut(Event)) -> io::Result<()> {
         let mut guard = self.ring.readable_mut().await?;
-        while let Some(item) = guard.get_inner_mut().next() {
+        for _ in 0..BATCH {
+            let Some(item) = guard.get_inner_mut().next() else {
+                guard.clear_ready();
+                break;
+            };
             if let Some(event) = decode(&item) {
                 each(event);
             }
         }
-        guard.clear_ready();
         Ok(())
     }
 }
