@@ -1,7 +1,11 @@
 //! Wants root: real programs in the real kernel, real sockets in network namespaces. Each test builds a node of its own
 //! and removes it; without root a test says so, and in CI that is a failure.
 
-mod redirect;
+mod demo;
 mod http1;
+mod lifecycle;
+mod manifests;
+mod observe;
+mod redirect;
 mod site;
 mod traffic;
