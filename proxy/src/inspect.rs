@@ -16,6 +16,9 @@ use crate::{
     world::World,
 };
 
+/// Bytes of a method, host or path that a record keeps: a worker holds thousands of records, and a head may be of 64 KiB.
+const RECORDED: usize = 4 << 10;
+
 /// The judge of one connection.
 pub struct Session {
     world: Arc<ArcSwap<World>>,
@@ -153,12 +156,15 @@ impl Drop for Session {
 }
 
 fn exchange(head: Option<&RequestHead<'_>>, status: u16, refusal: Cow<'static, str>) -> HttpFlow {
-    let text = |part: fn(&RequestHead<'_>) -> SmolStr| head.map(part).unwrap_or_default();
+    let text = |part: fn(&RequestHead<'_>) -> &str| -> SmolStr {
+        let text = head.map(part).unwrap_or_default();
+        text[..text.floor_char_boundary(RECORDED)].into()
+    };
     HttpFlow {
         version: head.map_or(HttpVersion::Http11, RequestHead::version),
-        method: text(|head| head.method().into()),
-        host: text(|head| head.host().into()),
-        path: text(|head| head.path().into()),
+        method: text(|head| head.method()),
+        host: text(|head| head.host()),
+        path: text(|head| head.path()),
         status,
         latency_ns: 0,
         http_rule: None,

@@ -1,35 +1,24 @@
-//! The proxy's metrics. Handles are resolved once per worker; a request adds to a few atomics.
+//! The proxy's metrics. Handles are resolved once per worker; what every request adds to is the worker's own (`requests`).
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, gauge::Gauge},
     registry::Registry,
 };
 use weir_model::flow::Verdict;
 
-/// Seconds; the finest are those of a local server.
-const LATENCY_BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+use self::requests::{Counts, Requests};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    verdict: RequestVerdict,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(non_camel_case_types, reason = "these are the label values")]
-enum RequestVerdict {
-    forwarded,
-    denied,
-    refused,
-}
+mod requests;
 
 /// Everything that the proxy counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    requests: Family<RequestLabels, Counter>,
-    latency: Histogram,
+    requests: Requests,
     connections: Counter,
     open: Gauge,
     port_fallbacks: Counter,
@@ -37,29 +26,10 @@ pub struct Metrics {
     flows_lost: Counter<u64, AtomicU64>,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            requests: Family::default(),
-            latency: Histogram::new(LATENCY_BUCKETS),
-            connections: Counter::default(),
-            open: Gauge::default(),
-            port_fallbacks: Counter::default(),
-            upstream_failures: Counter::default(),
-            flows_lost: Counter::default(),
-        }
-    }
-}
-
 impl Metrics {
     /// Adds the metrics to a registry, under the names that the documentation lists.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("weir_http_requests", "HTTP requests by verdict", self.requests.clone());
-        registry.register(
-            "weir_http_request_duration_seconds",
-            "From the end of a forwarded request's head to the end of its response's head",
-            self.latency.clone(),
-        );
+        registry.register_collector(Box::new(self.requests.clone()));
         registry.register("weir_proxy_connections", "Connections taken by the proxy", self.connections.clone());
         registry.register("weir_proxy_connections_open", "Connections in the proxy now", self.open.clone());
         registry.register(
@@ -73,12 +43,8 @@ impl Metrics {
 
     /// The handles of one worker.
     pub fn worker(&self) -> WorkerMetrics {
-        let requests = |verdict| self.requests.get_or_create(&RequestLabels { verdict }).clone();
         WorkerMetrics {
-            forwarded: requests(RequestVerdict::forwarded),
-            denied: requests(RequestVerdict::denied),
-            refused: requests(RequestVerdict::refused),
-            latency: self.latency.clone(),
+            requests: self.requests.worker(),
             connections: self.connections.clone(),
             open: self.open.clone(),
             port_fallbacks: self.port_fallbacks.clone(),
@@ -95,10 +61,7 @@ impl Metrics {
 /// Resolved handles.
 #[derive(Clone, Debug)]
 pub struct WorkerMetrics {
-    forwarded: Counter,
-    denied: Counter,
-    refused: Counter,
-    latency: Histogram,
+    requests: Arc<Counts>,
     connections: Counter,
     open: Gauge,
     port_fallbacks: Counter,
@@ -107,14 +70,7 @@ pub struct WorkerMetrics {
 
 impl WorkerMetrics {
     pub(crate) fn request(&self, verdict: Verdict, latency: Option<Duration>) {
-        match verdict {
-            Verdict::Forwarded | Verdict::Redirected => self.forwarded.inc(),
-            Verdict::Dropped => self.denied.inc(),
-            Verdict::Error => self.refused.inc(),
-        };
-        if let Some(latency) = latency {
-            self.latency.observe(latency.as_secs_f64());
-        }
+        self.requests.add(verdict, latency);
     }
 
     /// A connection was taken; it counts as open until the guard is dropped.

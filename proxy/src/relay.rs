@@ -38,6 +38,8 @@ mod client;
 mod clock;
 mod outbox;
 mod server;
+mod wire;
+
 #[cfg(test)]
 mod tests;
 

@@ -2,14 +2,12 @@
 
 use std::{
     io, mem,
-    pin::Pin,
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead as _, ReadBuf};
 use weir_filters::http::ClientStep;
 
-use super::{End, Outbox, Relay, SCRATCH, Upstream};
+use super::{End, Outbox, Relay, SCRATCH, Upstream, wire::poll_read};
 
 /// A client that pipelines requests and does not read the answers is not read from any more beyond this. It is more than
 /// the server's bytes alone can come to (a head that was held back, and one read): those do not keep a client from sending.
@@ -23,17 +21,14 @@ impl Relay {
             self.take_held()?;
         }
         while self.reads_client() {
-            let mut buffer = ReadBuf::new(scratch);
-            // Unlike `try_read` it knows that a short read has emptied the socket: one system call less.
-            match Pin::new(&mut self.client).poll_read(cx, &mut buffer) {
+            let data = match poll_read(&self.client, cx, scratch) {
                 Poll::Pending => {
                     self.armed.client_read = true;
                     break;
                 }
                 Poll::Ready(Err(_)) => return Err(End::ClientReset),
-                Poll::Ready(Ok(())) => {}
-            }
-            let data = buffer.filled();
+                Poll::Ready(Ok(n)) => &scratch[..n],
+            };
             if data.is_empty() {
                 self.flags.client_eof = true;
             } else if self.flags.closing || self.flags.stopped {

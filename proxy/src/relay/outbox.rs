@@ -2,10 +2,12 @@
 
 use std::{
     io,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::net::TcpStream;
+
+use super::wire::try_write;
 
 /// What waits to be written to one socket, in order. Usually nothing, and then it holds no memory.
 #[derive(Default)]
@@ -25,13 +27,10 @@ impl Outbox {
 
     /// Writes `data` behind what waits already; without a stream it all waits.
     pub(super) fn send(&mut self, stream: Option<&TcpStream>, data: &[u8]) -> io::Result<()> {
-        let mut sent = 0;
-        if let (true, Some(stream)) = (self.is_empty(), stream) {
-            sent = match stream.try_write(data) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                other => other?,
-            };
-        }
+        let sent = match stream {
+            Some(stream) if self.is_empty() => try_write(stream, data)?,
+            _ => 0,
+        };
         self.bytes.extend_from_slice(&data[sent..]);
         Ok(())
     }
@@ -39,12 +38,9 @@ impl Outbox {
     /// Writes what waits. Ready when nothing does; pending when the stream will wake the task as it takes more.
     pub(super) fn poll_flush(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            match stream.try_write(&self.bytes[self.sent..]) {
-                Ok(sent) => self.sent += sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::task::ready!(stream.poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
+            match try_write(stream, &self.bytes[self.sent..])? {
+                0 => ready!(stream.poll_write_ready(cx))?,
+                sent => self.sent += sent,
             }
         }
         if self.sent > 0 {

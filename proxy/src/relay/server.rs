@@ -2,14 +2,12 @@
 
 use std::{
     mem,
-    pin::Pin,
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead as _, ReadBuf};
 use weir_filters::http::{Eof, ServerStep};
 
-use super::{End, Relay, Upstream};
+use super::{End, Relay, Upstream, wire::poll_read};
 
 impl Relay {
     /// Moves bytes from the upstream to the client.
@@ -21,19 +19,17 @@ impl Relay {
         }
         self.flags.moved |= self.to_client.len() < before;
         while self.reads_upstream() {
-            let Upstream::Open(stream) = &mut self.upstream else { break };
-            let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(stream).poll_read(cx, &mut buffer) {
+            let Upstream::Open(stream) = &self.upstream else { break };
+            let data = match poll_read(stream, cx, scratch) {
                 Poll::Pending => {
                     self.armed.upstream_read = true;
                     break;
                 }
                 // The client has its last byte already.
-                Poll::Ready(Err(_)) if self.flags.closing => self.flags.upstream_eof = true,
+                Poll::Ready(Err(_)) if self.flags.closing => &[],
                 Poll::Ready(Err(_)) => return Err(End::UpstreamReset),
-                Poll::Ready(Ok(())) => {}
-            }
-            let data = buffer.filled();
+                Poll::Ready(Ok(n)) => &scratch[..n],
+            };
             if data.is_empty() {
                 self.upstream_ended()?;
             } else if self.upstream_in.is_empty() {
