@@ -156,7 +156,7 @@ impl Drop for Session {
 }
 
 fn exchange(head: Option<&RequestHead<'_>>, status: u16, refusal: Cow<'static, str>) -> HttpFlow {
-    let text = |part: fn(&RequestHead<'_>) -> &str| -> SmolStr {
+    let text = |part: for<'a> fn(&RequestHead<'a>) -> &'a str| -> SmolStr {
         let text = head.map(part).unwrap_or_default();
         text[..text.floor_char_boundary(RECORDED)].into()
     };
