@@ -220,6 +220,8 @@ fn links(lab: &Lab) -> Vec<(String, u64)> {
     let all = bpftool(&["link", "show"]);
     let own = all.as_array().expect("a list").iter().filter(|link| programs.contains(&link["prog_id"].as_u64()));
     assert_eq!(own.count(), links.len(), "a program is attached by a link that is not pinned");
+    // The socket lookup's is put beside the old one, which then goes; there is no moment without.
+    links.retain(|(pin, _)| pin != "netns-lookup");
     links
 }
 
@@ -429,11 +431,11 @@ fn weir_run_drains_and_leaves_nothing() {
     }
     let mut site = Site::new();
     let client = site.pod("client", 11, Wiring::Bridge("br0"));
-    let web = site.pod("web", 10, Wiring::Routed);
+    let web = site.pod("web", 10, Wiring::Bridge("br0"));
     site.write("policy.yaml", &http_ingress("web", "client", &["{}"]));
     site.run();
     let links = site.lab.node().command("ip").arg("link").output().expect("run ip").stdout;
-    assert!(String::from_utf8_lossy(&links).contains("weir0"), "this site has a bridge");
+    assert!(String::from_utf8_lossy(&links).contains("weir0"), "weir has a device of its own");
     let _seen = server(web.netns(), web.at(false, 80));
     assert_drains(&client, &web, site.agent.as_ref().expect("weir runs"));
     assert_nothing_left(&site.lab);
