@@ -58,8 +58,6 @@ fn request(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
-
     use super::*;
 
     #[test]
@@ -69,30 +67,5 @@ mod tests {
             assert_eq!(bytes.len(), LENGTH);
             assert_eq!(bytes[..4], u32::try_from(LENGTH).expect("a small number").to_ne_bytes());
         }
-    }
-
-    #[test]
-    fn a_port_in_time_wait_can_be_used_again() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
-        let server = listener.local_addr().expect("an address");
-        let open = |from: Option<SocketAddr>| -> io::Result<TcpStream> {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            socket.set_reuse_address(true)?;
-            // 127.0.0.2: TIME_WAIT between loopback addresses of one number would be used again by itself.
-            socket.bind(&from.unwrap_or("127.0.0.2:0".parse().expect("an address")).into())?;
-            socket.connect(&server.into())?;
-            Ok(socket.into())
-        };
-        let client = open(None).expect("connect");
-        let local = client.local_addr().expect("an address");
-        let (accepted, _) = listener.accept().expect("accept");
-        client.shutdown(std::net::Shutdown::Write).expect("finish");
-        drop(accepted);
-        drop(client);
-        end(local, server).expect("end it");
-        open(Some(local)).expect("connect from the same port");
     }
 }

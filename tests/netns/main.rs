@@ -1,11 +1,13 @@
 //! Wants root: real programs in the real kernel, real sockets in network namespaces. Each test builds a node of its own
 //! and removes it; without root a test says so, and in CI that is a failure.
 
+mod bypass;
 mod demo;
 mod http1;
 mod lifecycle;
 mod manifests;
 mod observe;
+mod policy;
 mod redirect;
 mod site;
 mod traffic;
