@@ -72,7 +72,9 @@ fn every_device_but_loopback_bridges_and_weirs_own_is_judged() {
 #[test]
 fn a_pods_device_is_found_by_its_address() {
     let port_of = |address: &str| BTreeMap::from([(5, BTreeSet::from([ip(address)]))]);
-    let rows: [(&str, Option<u32>, BTreeMap<u32, BTreeSet<IpAddr>>, Result<u32, &str>); 6] = [
+    /// Case, the device that the address routes to, the addresses behind each bridge port, what comes of it.
+    type Row = (&'static str, Option<u32>, BTreeMap<u32, BTreeSet<IpAddr>>, Result<u32, &'static str>);
+    let rows: [Row; 6] = [
         ("routed to a veth", Some(4), BTreeMap::new(), Ok(4)),
         ("on a bridge, and a port leads to it", Some(3), port_of("198.18.0.10"), Ok(5)),
         ("on a bridge, and no port leads to it", Some(3), port_of("198.18.0.11"), Err("no port of it leads to")),

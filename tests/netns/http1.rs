@@ -119,7 +119,11 @@ const EXCHANGES: [(&str, &str, &str); 9] = [
     ),
     ("DELETE", "\r\n", "HTTP/1.1 204 No Content\r\n\r\n"),
     ("GET", "if-none-match: x\r\n\r\n", "HTTP/1.1 304 Not Modified\r\ncontent-length: 1234\r\n\r\n"),
-    ("PATCH", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (
+        "PATCH",
+        "transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
 ];
 
 #[test]

@@ -80,10 +80,14 @@ fn programs_that_people_use_work_through_weir() {
         .expect("nginx answers");
 
     // Keep-alive over a denial, which is not nginx's; HTTP/1.0 with and without it.
-    let text = output(curl(&["-o", "/dev/null", "-w", codes, &hello, "-o", "/dev/null", &denied, "-o", "/dev/null", &hello]));
+    let text =
+        output(curl(&["-o", "/dev/null", "-w", codes, &hello, "-o", "/dev/null", &denied, "-o", "/dev/null", &hello]));
     assert_eq!(text, "200 1\n403 0\n200 0\n");
     assert_eq!(output(curl(&["--http1.0", &hello])), "hello\n");
-    assert_eq!(output(curl(&["--http1.0", "-H", "connection: keep-alive", &hello, &denied])), "hello\nAccess denied\r\n");
+    assert_eq!(
+        output(curl(&["--http1.0", "-H", "connection: keep-alive", &hello, &denied])),
+        "hello\nAccess denied\r\n"
+    );
 
     // A chunked upload of unknown length, with `Expect`; what nginx has stored is what was sent.
     let sent = site.lab.dir().join("sent");
