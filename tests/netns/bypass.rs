@@ -82,3 +82,11 @@ fn datagram(source: u16, destination: u16, text: &[u8]) -> Vec<u8> {
     packet.extend(text);
     packet
 }
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((folded & 0xffff) + (folded >> 16)).expect("folded twice")
+}

@@ -1,10 +1,14 @@
 //! Below IP: what a pod on a bridge, or with frames of its own making, may try.
 
-use weir_lab::{Wiring, runs_as_root, wait_until};
+use std::net::UdpSocket;
 
+use socket2::{Domain, SockAddr, Socket, Type};
+use weir_lab::{Wiring, in_netns, runs_as_root, wait_until};
+
+use super::{UDP, checksum, datagram, v4};
 use crate::{
     redirect::{endpoints, get, one_way, port},
-    site::{Member, SOON, Site},
+    site::{Member, NEVER, SOON, Site},
     traffic::{connect, server},
 };
 
@@ -14,16 +18,63 @@ fn count(site: &Site, reason: &str) -> u64 {
     status.packets.iter().filter(|(name, _, _)| name == reason).map(|(_, _, packets)| packets).sum()
 }
 
-/// `web` on a bridge lets `friend` in on port 81, and nobody else.
+/// `web` lets `friend` in on TCP port 81 and UDP port 53, and nobody else.
 fn site(wiring: Wiring<'_>) -> (Site, Member, Member, Member) {
     let mut site = Site::new();
     let other = site.pod("other", 12, wiring);
     let friend = site.pod("friend", 13, wiring);
     let web = site.pod("web", 10, wiring);
-    let entry = format!("{{{}, {}}}", endpoints("fromEndpoints", "friend"), port(81, "TCP"));
+    let friends = endpoints("fromEndpoints", "friend");
+    let entry = format!("{{{friends}, {}}}, {{{friends}, {}}}", port(81, "TCP"), port(53, "UDP"));
     site.write("in.yaml", &one_way("in", "web", "ingress", &entry));
     site.run();
     (site, other, friend, web)
+}
+
+/// `sockaddr_ll` (linux/if_packet.h).
+#[repr(C)]
+struct LinkAddress {
+    family: u16,
+    protocol: u16,
+    ifindex: i32,
+    kind: u16,
+    packet: u8,
+    length: u8,
+    address: [u8; 8],
+}
+
+/// Sends a whole Ethernet frame by `eth0`.
+fn send_frame(from: &Member, frame: &[u8]) {
+    const AF_PACKET: i32 = 17;
+    let link = from.netns().command("ip").args(["-o", "link", "show", "eth0"]).output().expect("ip link");
+    let ifindex = String::from_utf8_lossy(&link.stdout).split(':').next().and_then(|n| n.parse().ok()).expect("eth0");
+    let to = LinkAddress { family: 17, protocol: 0, ifindex, kind: 0, packet: 0, length: 0, address: [0; 8] };
+    // SAFETY: the storage is larger than a link address, is aligned for any, and is told its length.
+    #[expect(unsafe_code, reason = "nothing else makes the address of a device")]
+    let (_, to) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            storage.cast::<LinkAddress>().write(to);
+            *length = u32::try_from(size_of::<LinkAddress>()).unwrap_or_default();
+            Ok(())
+        })
+    }
+    .expect("an address");
+    let socket = in_netns(from.netns(), || Socket::new(Domain::from(AF_PACKET), Type::RAW, None)).expect("a socket");
+    socket.send_to(frame, &to).expect("send the frame");
+}
+
+/// The Ethernet addresses on the way from `eth0` to a neighbour: the neighbour's, then one's own.
+fn ethernet(from: &Member, neighbour: &str) -> Vec<u8> {
+    let line = |args: &[&str], word: &str| {
+        let output = from.netns().command("ip").args(args).output().expect("ip");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.split_whitespace().skip_while(|w| *w != word).nth(1).expect("an Ethernet address").to_owned()
+    };
+    let macs = [
+        line(&["neigh", "show", neighbour, "dev", "eth0"], "lladdr"),
+        line(&["-o", "link", "show", "eth0"], "link/ether"),
+    ];
+    macs.iter().flat_map(|mac| mac.split(':').map(|b| u8::from_str_radix(b, 16).expect("hex"))).collect()
 }
 
 #[test]
@@ -32,41 +83,45 @@ fn a_vlan_tag_hides_nothing() {
         return;
     }
     for wiring in [Wiring::Routed, Wiring::Bridge("br0")] {
-        let (site, other, _friend, web) = site(wiring);
-        let _seen = server(web.netns(), web.at(false, 81));
-        // One tag with the number 0, then two: the kernel takes both off and delivers what is inside.
-        for depth in [1, 2] {
-            let (lower, name) = if depth == 1 { ("eth0", "v1") } else { ("v1", "v2") };
-            let netns = other.netns();
-            let made = netns.ip([format!("link add link {lower} name {name} type vlan id 0")]);
-            if let Err(error) = made {
-                assert!(std::env::var_os("CI").is_none(), "this test needs VLAN devices: {error}");
-                eprintln!("SKIPPED: this test needs VLAN devices: {error}");
-                return;
-            }
-            netns.ip([format!("link set {name} up")]).expect("set it up");
-            // To the MAC address that the untagged way has.
-            assert!(connect(netns, web.at(false, 81)).is_err(), "not allowed without a tag either");
-            let neighbour = match wiring {
-                Wiring::Routed => "169.254.1.1".to_owned(),
-                Wiring::Bridge(_) => web.v4.to_string(),
+        let (site, other, friend, web) = site(wiring);
+        let socket = in_netns(web.netns(), || UdpSocket::bind(web.at(false, 53))).expect("bind in the pod");
+        let neighbour = match wiring {
+            Wiring::Routed => "169.254.1.1".to_owned(),
+            Wiring::Bridge(_) => web.v4.to_string(),
+        };
+        // Tags with the number 0: the kernel takes all of them off and delivers what is inside.
+        let send = |from: &Member, tags: usize| {
+            // Any datagram makes the neighbour known.
+            let asking = in_netns(from.netns(), || UdpSocket::bind(from.at(false, 0))).expect("bind in the pod");
+            in_netns(from.netns(), || asking.send_to(b"hello", web.at(false, 54))).expect("send");
+            let known = || {
+                let shown = from.netns().command("ip").args(["neigh", "show", &neighbour]).output().expect("ip");
+                String::from_utf8_lossy(&shown.stdout).contains("lladdr")
             };
-            let output = netns.command("ip").args(["neigh", "show", &neighbour, "dev", "eth0"]).output().expect("ip");
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let mac =
-                text.split_whitespace().skip_while(|word| *word != "lladdr").nth(1).expect("a neighbour").to_owned();
-            netns
-                .ip([
-                    format!("route replace {}/32 dev {name} scope link src {}", web.v4, other.v4),
-                    format!("neigh replace {} lladdr {mac} dev {name} nud permanent", web.v4),
-                ])
-                .expect("route by the tag");
-            assert!(connect(netns, web.at(false, 81)).is_err(), "{depth} tags went past the policy, {wiring:?}");
-            if depth == 2 {
-                assert!(count(&site, "InvalidPacket") > 0, "not counted, {wiring:?}");
-            }
-            netns.ip([format!("route del {}/32 dev {name}", web.v4)]).expect("remove the route");
+            wait_until("the neighbour", SOON, known).expect("a neighbour");
+            let mut packet =
+                v4(from.v4, web.v4, UDP, 0, &[], &datagram(46_000, 53, &[u8::try_from(tags).expect("few")]));
+            let length = u16::try_from(packet.len()).expect("short");
+            packet[2..4].copy_from_slice(&length.to_be_bytes());
+            let sum = checksum(&packet[..20]);
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            let tags = [0x81, 0, 0, 0].repeat(tags);
+            send_frame(from, &[ethernet(from, &neighbour), tags, vec![8, 0], packet].concat());
+        };
+        let mut byte = [0];
+        socket.set_read_timeout(Some(SOON)).expect("timeout");
+        // What is allowed without a tag is allowed with one, which is stripped before it is judged.
+        for tags in [0, 1] {
+            send(&friend, tags);
+            socket.recv(&mut byte).expect("an allowed frame arrives");
+            assert_eq!(usize::from(byte[0]), tags);
         }
+        socket.set_read_timeout(Some(NEVER)).expect("timeout");
+        for tags in [0, 1, 2, 3] {
+            send(&other, tags);
+            assert!(socket.recv(&mut byte).is_err(), "{tags} tags went past the policy, {wiring:?}");
+        }
+        assert!(count(&site, "InvalidPacket") >= 2, "not counted, {wiring:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use weir_lab::{NODE_V4, NODE_V6, Netns, Wiring, in_netns, runs_as_root, wait_until};
 
-use super::{TCP, UDP, bytes, datagram, inject, syn, v4, v6};
+use super::{TCP, UDP, bytes, checksum, datagram, inject, syn, v4, v6};
 use crate::{
     redirect::{HTTP_A, endpoints, get, one_way, outside, port},
     site::{Member, NEVER, SOON, Site},
@@ -293,14 +293,6 @@ fn icmp_carries_no_letters_to_strangers() {
     }
     let drops = || !site.flows(&["--verdict", "dropped", "--protocol", "icmp", "--from-pod", "client"]).is_empty();
     wait_until("the record", SOON, drops).expect("a record");
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !u16::try_from((folded & 0xffff) + (folded >> 16)).expect("folded twice")
 }
 
 #[test]
