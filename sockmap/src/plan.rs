@@ -169,7 +169,9 @@ pub fn desire(
         let known = slots.iter().find(|(other, _)| std::ptr::eq(*other, policy) || *other == policy).map(|(_, s)| *s);
         let slot = known.unwrap_or_else(|| {
             let entries = entries(policy, cookies);
-            let slot = place(&entries, actual, &mut next);
+            // Policies that differ in enforcement only share a slot.
+            let shared = state.policies.iter().find(|(_, there)| **there == entries).map(|(slot, _)| *slot);
+            let slot = shared.unwrap_or_else(|| place(&entries, actual, &mut next));
             if !entries.is_empty() {
                 state.policies.insert(slot, entries);
             }
