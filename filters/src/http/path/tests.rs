@@ -1,3 +1,5 @@
+//! Tables and properties of the path normaliser.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tables and properties of the compiled rules.
+
 use std::{collections::BTreeSet, mem::MaybeUninit};
 
 use proptest::{collection::vec, prelude::*};
