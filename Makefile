@@ -31,12 +31,16 @@ integrity: setup ## a million requests with hashed bodies
 	cargo build --locked --release --workspace
 	target/release/weir-bench integrity
 
+fuzz: setup ## every fuzz target for 30 seconds; scripts/fuzz takes others
+	scripts/fuzz
+
 fmt: ## format all code
 	cargo fmt --all
 	cargo fmt --manifest-path ebpf/Cargo.toml
+	cargo fmt --manifest-path filters/fuzz/Cargo.toml
 
 clean: ## remove what was built
 	cargo clean
-	rm -rf ebpf/target
+	rm -rf ebpf/target filters/fuzz/target
 
-.PHONY: help setup demo check test bench-http bench-idle integrity fmt clean
+.PHONY: help setup demo check test bench-http bench-idle integrity fuzz fmt clean

@@ -319,7 +319,7 @@ impl Inspector {
     fn check_invariants(&self) {
         debug_assert!(!self.ended || self.queue.is_empty(), "answers owed after the end");
         // One more than the limit: a body that is refused after its request was answered.
-        debug_assert!(self.queue.len() <= self.limits.pipelined.max(1) + 1, "queue over its limit");
+        debug_assert!(self.queue.len() <= self.limits.pipelined.max(1).saturating_add(1), "queue over its limit");
         debug_assert!(
             !matches!(self.server, Server::Message { .. }) || matches!(self.queue.front(), Some(Slot::Upstream(_))),
             "a response without its request"

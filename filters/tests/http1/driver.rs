@@ -48,6 +48,8 @@ pub(crate) struct Wire {
     pub(crate) discarded: Vec<u8>,
     /// What the client gets, local replies included.
     pub(crate) downstream: Vec<u8>,
+    /// How much of it is the server's.
+    pub(crate) from_server: usize,
     pub(crate) closed: bool,
     pub(crate) client_step: ClientStep,
     pub(crate) server_step: ServerStep,
@@ -67,6 +69,7 @@ impl Wire {
             upstream: Vec::new(),
             discarded: Vec::new(),
             downstream: Vec::new(),
+            from_server: 0,
             closed: false,
             client_step: ClientStep::NeedMore,
             server_step: ServerStep::NeedMore,
@@ -96,12 +99,18 @@ impl Wire {
         self.client_input.len()
     }
 
+    /// Server bytes that were not forwarded.
+    pub(crate) fn server_left(&self) -> usize {
+        self.server_input.len()
+    }
+
     /// Steps until neither side moves.
     pub(crate) fn pump(&mut self) -> &mut Self {
         loop {
-            let before = self.downstream.len() + self.upstream.len() + self.discarded.len();
+            let before = self.standing();
             self.client_step = self.inspector.client(&self.client_input, &mut self.judge);
             match self.client_step {
+                ClientStep::Forward(0) | ClientStep::Discard(0) => panic!("a step without bytes"),
                 ClientStep::Forward(n) => self.upstream.extend(self.client_input.drain(..n)),
                 ClientStep::Discard(n) => self.discarded.extend(self.client_input.drain(..n)),
                 ClientStep::Opaque => self.upstream.append(&mut self.client_input),
@@ -109,16 +118,23 @@ impl Wire {
             }
             self.take_replies();
             self.server_step = self.inspector.server(&self.server_input, &mut self.judge);
-            match self.server_step {
-                ServerStep::Forward(n) => self.downstream.extend(self.server_input.drain(..n)),
-                ServerStep::Opaque => self.downstream.append(&mut self.server_input),
-                _ => {}
-            }
+            let passed = match self.server_step {
+                ServerStep::Forward(0) => panic!("a step without bytes"),
+                ServerStep::Forward(n) => n,
+                ServerStep::Opaque => self.server_input.len(),
+                _ => 0,
+            };
+            self.downstream.extend(self.server_input.drain(..passed));
+            self.from_server += passed;
             self.take_replies();
-            if before == self.downstream.len() + self.upstream.len() + self.discarded.len() {
+            if before == self.standing() {
                 return self;
             }
         }
+    }
+
+    fn standing(&self) -> (usize, usize, usize, ClientStep, ServerStep) {
+        (self.upstream.len(), self.discarded.len(), self.downstream.len(), self.client_step, self.server_step)
     }
 
     fn take_replies(&mut self) {

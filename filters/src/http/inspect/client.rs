@@ -190,7 +190,8 @@ fn denied_message(request: &RequestHead<'_>, fields: &Fields<'_>, head: usize) -
     // Whether a client that expects `100` still sends the body after a `403` is its choice, so the framing is lost.
     let ambiguous = fields.expects && !body.is_done();
     let reply: Reply = deny::denied(request, fields.close || ambiguous);
-    let body = if ambiguous { Body::Done } else { body };
+    // Its body is not waited for, so no part of it is read, whenever it comes.
+    let body = if reply.close { Body::Done } else { body };
     let message = Message { head, body, pass: false, expects: false, held: false, last: reply.close };
     (Slot::Local(reply), message)
 }

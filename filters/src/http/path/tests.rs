@@ -3,6 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use readings::Reading;
+
+mod readings;
 
 #[test]
 fn a_path_has_one_normal_form_or_is_refused() {
@@ -115,62 +118,6 @@ fn path() -> impl Strategy<Value = String> {
     ];
     prop::collection::vec((segment, separator), 0..7)
         .prop_map(|parts| parts.iter().fold("/".to_string(), |path, (segment, separator)| path + segment + separator))
-}
-
-/// One way in which a server may read a path.
-#[derive(Clone, Copy, Debug)]
-struct Reading {
-    decode: usize,
-    backslash: bool,
-    merge: bool,
-    parameters: bool,
-    resolve: bool,
-}
-
-impl Reading {
-    fn all() -> impl Iterator<Item = Self> {
-        (0..64).map(|n| Self {
-            decode: n & 3,
-            backslash: n & 4 != 0,
-            merge: n & 8 != 0,
-            parameters: n & 16 != 0,
-            resolve: n & 32 != 0,
-        })
-    }
-
-    /// The segments that the server acts on, without empty and single-dot ones, which lead nowhere else.
-    fn segments(self, raw: &str) -> Vec<Vec<u8>> {
-        let mut path = raw.split('?').next().unwrap_or_default().as_bytes().to_vec();
-        for _ in 0..self.decode {
-            decode_round(&mut path, false).expect("not strict");
-        }
-        let mut kept: Vec<Vec<u8>> = Vec::new();
-        for segment in path.split(|byte| *byte == b'/' || (self.backslash && *byte == b'\\')).skip(1) {
-            let end = if self.parameters { segment.iter().position(|byte| *byte == b';') } else { None };
-            let segment = &segment[..end.unwrap_or(segment.len())];
-            match segment {
-                b"" if self.merge => {}
-                b"." if self.resolve => {}
-                b".." if self.resolve => {
-                    kept.pop();
-                }
-                _ => kept.push(segment.to_vec()),
-            }
-        }
-        kept
-    }
-
-    fn resolves_somewhere_else(self, raw: &str, normal: &str) -> bool {
-        let deepest = Self { decode: 3, backslash: true, merge: true, parameters: true, resolve: false };
-        // Compares by the deepest reading, which makes the spellings of one segment equal.
-        let simple = |segments: Vec<Vec<u8>>| {
-            let joined = segments.iter().flat_map(|s| [b"/", s.as_slice()].concat()).collect::<Vec<u8>>();
-            let text = joined.iter().copied().map(char::from).collect::<String>().replace('?', "");
-            deepest.segments(&text).into_iter().filter(|s| s != b".").collect::<Vec<_>>()
-        };
-        let seen = simple(self.segments(raw));
-        seen != simple(Self { resolve: false, ..self }.segments(raw)) && seen != simple(self.segments(normal))
-    }
 }
 
 proptest! {
