@@ -50,14 +50,14 @@ impl EndpointPolicy {
 }
 
 /// An enforced direction: what no rule allows is denied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DirectionPolicy {
     /// The union of all allowing rules.
     pub rules: Vec<L4Rule>,
 }
 
 /// One allowance: these peers, this protocol and port, and, with `http`, only these requests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct L4Rule {
     /// Who.
     pub peers: Peers,
@@ -79,7 +79,7 @@ impl L4Rule {
 }
 
 /// The peers of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Peers {
     /// Everybody, pods or not.
     Any,

@@ -54,7 +54,7 @@ impl Origin {
         let party = |address: SocketAddr| Party { address, who: world.people().pod_or_world(address.ip()) };
         let (source, destination) = (party(ends.client), party(ends.server));
         let port = ends.server.port();
-        let side = |direction, policy: Option<&Arc<Policy>>, peer| {
+        let side = |direction, policy: Option<&Policy>, peer| {
             let ports = match direction {
                 Direction::Ingress => policy?.ingress.as_ref()?,
                 Direction::Egress => policy?.egress.as_ref()?,

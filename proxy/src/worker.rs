@@ -71,7 +71,7 @@ impl Proxy {
         metrics.register(registry);
         let (drain, _) = watch::channel(false);
         let mut proxy = Self {
-            world: Arc::new(ArcSwap::from_pointee(World::compile(&Snapshot::default()))),
+            world: Arc::new(ArcSwap::from_pointee(World::default())),
             rings: Vec::new(),
             metrics,
             drain,
@@ -113,7 +113,7 @@ impl Proxy {
 
     /// Judges by `snapshot` from the next request on; returns what could not be compiled.
     pub fn apply(&self, snapshot: &Snapshot) -> Vec<String> {
-        let world = World::compile(snapshot);
+        let world = self.world.load().next(snapshot);
         let problems = world.problems().to_vec();
         self.world.store(Arc::new(world));
         problems
