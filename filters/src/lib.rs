@@ -1,8 +1,10 @@
 //! Judges bytes: rules compiled to matchers, and sans-io inspectors for HTTP/1, HTTP/2 + gRPC, Kafka and DNS.
 //!
 //! Every protocol has the same three parts: `rule` (what policy says, compiled), `inspect` (bytes in, steps out) and
-//! `deny` (what a refused peer is told). Nothing here does I/O, waits, or knows the time. HTTP/1 is in [`http`].
+//! `deny` (what a refused peer is told). Nothing here does I/O, waits, or knows the time. HTTP/1 is in [`http`];
+//! [`hpack`] reads and writes the header blocks of HTTP/2.
 
 #![forbid(unsafe_code)]
 
+pub mod hpack;
 pub mod http;
