@@ -13,6 +13,20 @@ pub(crate) enum Event {
     Refused(Refusal),
 }
 
+/// What happened, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// The judge was told.
+    Told(Event),
+    /// So many of the client's bytes went to the upstream.
+    Up(usize),
+    /// So many of the client's bytes went nowhere.
+    Dropped(usize),
+    /// So many of the server's bytes went to the client.
+    Down(usize),
+    Reply(&'static [u8]),
+}
+
 /// Denies the paths that begin with `/no`.
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
@@ -51,6 +65,7 @@ pub(crate) struct Wire {
     /// How much of it is the server's.
     pub(crate) from_server: usize,
     pub(crate) closed: bool,
+    pub(crate) log: Vec<Move>,
     pub(crate) client_step: ClientStep,
     pub(crate) server_step: ServerStep,
 }
@@ -71,6 +86,7 @@ impl Wire {
             downstream: Vec::new(),
             from_server: 0,
             closed: false,
+            log: Vec::new(),
             client_step: ClientStep::NeedMore,
             server_step: ServerStep::NeedMore,
         }
@@ -108,29 +124,50 @@ impl Wire {
     pub(crate) fn pump(&mut self) -> &mut Self {
         loop {
             let before = self.standing();
+            let told = self.judge.events.len();
             self.client_step = self.inspector.client(&self.client_input, &mut self.judge);
+            self.log_told(told);
             match self.client_step {
-                ClientStep::Forward(0) | ClientStep::Discard(0) => panic!("a step without bytes"),
-                ClientStep::Forward(n) => self.upstream.extend(self.client_input.drain(..n)),
-                ClientStep::Discard(n) => self.discarded.extend(self.client_input.drain(..n)),
-                ClientStep::Opaque => self.upstream.append(&mut self.client_input),
+                ClientStep::Forward(n) => self.up(n),
+                ClientStep::Opaque if !self.client_input.is_empty() => self.up(self.client_input.len()),
+                ClientStep::Discard(n) => {
+                    assert_ne!(n, 0, "a step without bytes");
+                    self.discarded.extend(self.client_input.drain(..n));
+                    self.log.push(Move::Dropped(n));
+                }
                 _ => {}
             }
             self.take_replies();
+            let told = self.judge.events.len();
             self.server_step = self.inspector.server(&self.server_input, &mut self.judge);
-            let passed = match self.server_step {
-                ServerStep::Forward(0) => panic!("a step without bytes"),
-                ServerStep::Forward(n) => n,
-                ServerStep::Opaque => self.server_input.len(),
-                _ => 0,
-            };
-            self.downstream.extend(self.server_input.drain(..passed));
-            self.from_server += passed;
+            self.log_told(told);
+            match self.server_step {
+                ServerStep::Forward(n) => self.down(n),
+                ServerStep::Opaque if !self.server_input.is_empty() => self.down(self.server_input.len()),
+                _ => {}
+            }
             self.take_replies();
             if before == self.standing() {
                 return self;
             }
         }
+    }
+
+    fn up(&mut self, n: usize) {
+        assert_ne!(n, 0, "a step without bytes");
+        self.upstream.extend(self.client_input.drain(..n));
+        self.log.push(Move::Up(n));
+    }
+
+    fn down(&mut self, n: usize) {
+        assert_ne!(n, 0, "a step without bytes");
+        self.downstream.extend(self.server_input.drain(..n));
+        self.from_server += n;
+        self.log.push(Move::Down(n));
+    }
+
+    fn log_told(&mut self, since: usize) {
+        self.log.extend(self.judge.events[since..].iter().cloned().map(Move::Told));
     }
 
     fn standing(&self) -> (usize, usize, usize, ClientStep, ServerStep) {
@@ -141,15 +178,9 @@ impl Wire {
         while let Some(reply) = self.inspector.take_reply() {
             assert!(!self.closed, "a reply after the last one");
             self.downstream.extend_from_slice(reply.bytes);
+            self.log.push(Move::Reply(reply.bytes));
             self.closed = reply.close;
         }
-    }
-
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.judge.events.iter().find_map(|event| match event {
-            Event::Refused(refusal) => Some(*refusal),
-            _ => None,
-        })
     }
 
     pub(crate) fn decisions(&self) -> Vec<Decision> {

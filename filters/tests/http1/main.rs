@@ -1,7 +1,7 @@
-//! The HTTP/1 inspector through its public interface: tables of messages, and properties of streams.
+//! The HTTP/1 inspector through its public interface: a table of messages, properties of streams, a reference.
 
 mod driver;
+mod judged;
 mod pipeline;
 mod properties;
-mod requests;
-mod responses;
+mod table;
