@@ -1,6 +1,5 @@
 //! What is measured: how each subject starts, where it is dialled, and the proof that it works and enforces the rule.
 
-use std::env;
 use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use weir_lab::{NODE_V4, Netns, Process, wait_until};
+use weir_lab::{NODE_V4, Netns, Process, cache, wait_until};
 
 use crate::site::{ALLOWED_PATH, DENIED_PATH, START_UP, Site, program, status};
 
@@ -177,13 +176,4 @@ impl Drop for Pins {
         // The process is gone by now (fields are dropped in order); what it has taken away itself is fine.
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// weir's cache folder, as `scripts/setup` chooses it.
-fn cache() -> PathBuf {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("WEIR_CACHE").unwrap_or_else(|| {
-        let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-        base.unwrap_or_else(|| "/var/cache".into()).join("weir")
-    })
 }

@@ -23,6 +23,7 @@
 //! Needs root, iproute2 and util-linux; see [`runs_as_root`].
 #![forbid(unsafe_code)]
 
+mod cache;
 mod ip;
 mod lab;
 mod netns;
@@ -31,6 +32,7 @@ mod process;
 mod sweep;
 mod wait;
 
+pub use cache::cache;
 pub use lab::{Lab, runs_as_root};
 pub use netns::{Netns, in_netns};
 pub use pod::{NODE_V4, NODE_V6, Pod, PodSpec, Wiring};
