@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
 use weir_control::hubble::{Filter, FlowProtocol};
 use weir_model::flow::Verdict;
 use weir_proxy::{relay::Timeouts, worker};
@@ -178,6 +179,9 @@ pub struct ObserveOptions {
     /// Show so many of the last records.
     #[arg(long)]
     pub last: Option<usize>,
+    /// Show records from a time on: 2026-01-31T12:00:00Z, or so long ago, as 5m.
+    #[arg(long, value_parser = since)]
+    pub since: Option<Timestamp>,
     /// Pods on either side: [namespace/]prefix.
     #[arg(long)]
     pub pod: Vec<String>,
@@ -230,10 +234,20 @@ impl ObserveOptions {
             http_status: self.http_status.clone(),
             http_method: self.http_method.clone(),
             http_path: self.http_path.clone(),
+            since_ns: self.since.map(|since| u64::try_from(since.as_nanosecond()).unwrap_or_default()),
             last: self.last,
             follow: self.follow,
         })
     }
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago: SignedDuration =
+        text.parse().map_err(|_| "is neither a time as 2026-01-31T12:00:00Z nor a duration as 5m")?;
+    Timestamp::now().checked_sub(ago.abs()).map_err(|_| "is before all time".into())
 }
 
 fn verdict(text: &str) -> Result<Verdict, String> {

@@ -104,6 +104,8 @@ pub struct HttpFlow {
     pub path: SmolStr,
     /// Status of the final response; 0 when there was none.
     pub status: u16,
+    /// The gRPC status of a call that has ended, or 7 for one that was denied.
+    pub grpc_status: Option<u16>,
     /// From the request's last head byte to the response's last head byte, in nanoseconds.
     pub latency_ns: u64,
     /// Index of the `rules.http` element of [`Flow::rule`] that allowed the request; `None` when none did, or when the
@@ -120,6 +122,8 @@ pub enum HttpVersion {
     Http10,
     /// HTTP/1.1
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 /// Why the kernel side dropped a packet. The numbers are those of Hubble's `DropReason`.

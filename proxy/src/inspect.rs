@@ -4,7 +4,11 @@ use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use smol_str::SmolStr;
-use weir_filters::http::{Decision, Judge, Judgement, Refusal, RequestHead, ResponseHead};
+use weir_filters::{
+    connection,
+    http::{self, Decision, Judgement, RequestHead, ResponseHead},
+    http2::{self, GRPC_DENIED},
+};
 use weir_model::{
     flow::{Flow, FlowKind, HttpFlow, HttpVersion, Verdict},
     resolved::{Direction, RuleOrigin},
@@ -30,6 +34,8 @@ pub struct Session {
 }
 
 struct Unanswered {
+    /// Its stream of HTTP/2; 0 with HTTP/1, where answers come in order.
+    stream: u32,
     since: Instant,
     flow: Flow,
 }
@@ -115,35 +121,102 @@ impl Session {
     }
 }
 
-impl Judge for Session {
-    fn judge(&mut self, head: &RequestHead<'_>) -> Decision {
+impl Session {
+    fn judge(&mut self, stream: u32, head: &RequestHead<'_>, is_grpc: bool) -> Decision {
         let decided = self.decide(head);
         let mut http = exchange(Some(head), 0, Cow::Borrowed(""));
         http.http_rule = decided.http_rule;
         if decided.allowed {
             let flow = self.flow(Verdict::Forwarded, decided.direction, decided.rule, http);
-            self.unanswered.push_back(Unanswered { since: Instant::now(), flow });
+            self.unanswered.push_back(Unanswered { stream, since: Instant::now(), flow });
             Decision::Allow
         } else {
-            http.status = 403;
+            (http.status, http.grpc_status) = if is_grpc { (200, Some(GRPC_DENIED)) } else { (403, None) };
             self.recorder.write(self.flow(Verdict::Dropped, decided.direction, None, http));
             Decision::Deny
         }
     }
 
-    fn responded(&mut self, head: &ResponseHead<'_>) {
-        let Some(Unanswered { since, mut flow }) = self.unanswered.pop_front() else { return };
+    /// Takes the oldest unanswered request of a stream.
+    fn take(&mut self, stream: u32) -> Option<Unanswered> {
+        let at = self.unanswered.iter().position(|unanswered| unanswered.stream == stream)?;
+        self.unanswered.remove(at)
+    }
+
+    fn answered(&mut self, stream: u32, status: u16, grpc_status: Option<u16>) {
+        let Some(Unanswered { since, mut flow, .. }) = self.take(stream) else { return };
         if let FlowKind::Http(http) = &mut flow.kind {
-            http.status = head.status();
-            http.latency_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            http.status = status;
+            http.grpc_status = grpc_status;
+            // That of a gRPC call is known already.
+            if http.latency_ns == 0 {
+                http.latency_ns = nanos(since);
+            }
         }
         self.recorder.write(flow);
     }
 
-    fn refused(&mut self, refusal: Refusal, head: Option<&RequestHead<'_>>) {
-        let http = exchange(head, 400, Cow::Owned(refusal.to_string()));
+    fn refuse(&self, why: String, head: Option<&RequestHead<'_>>) {
+        let http = exchange(head, 400, Cow::Owned(why));
         self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
     }
+}
+
+impl http::Judge for Session {
+    fn judge(&mut self, head: &RequestHead<'_>) -> Decision {
+        Self::judge(self, 0, head, false)
+    }
+
+    fn responded(&mut self, head: &ResponseHead<'_>) {
+        self.answered(0, head.status(), None);
+    }
+
+    fn refused(&mut self, refusal: http::Refusal, head: Option<&RequestHead<'_>>) {
+        self.refuse(refusal.to_string(), head);
+    }
+}
+
+impl http2::Judge for Session {
+    fn judge_stream(&mut self, stream: u32, head: &RequestHead<'_>, is_grpc: bool) -> Decision {
+        Self::judge(self, stream, head, is_grpc)
+    }
+
+    fn stream_answering(&mut self, stream: u32) {
+        let unanswered = self.unanswered.iter_mut().find(|unanswered| unanswered.stream == stream);
+        if let Some(Unanswered { since, flow: Flow { kind: FlowKind::Http(http), .. }, .. }) = unanswered {
+            http.latency_ns = nanos(*since);
+        }
+    }
+
+    fn stream_answered(&mut self, stream: u32, status: u16, grpc_status: Option<u16>) {
+        self.answered(stream, status, grpc_status);
+    }
+
+    fn stream_reset(&mut self, stream: u32) {
+        if let Some(Unanswered { flow, .. }) = self.take(stream) {
+            self.recorder.write(flow);
+        }
+    }
+
+    fn stream_refused(&mut self, refusal: http2::Refusal, head: Option<&RequestHead<'_>>) {
+        self.refuse(refusal.to_string(), head);
+    }
+
+    fn now(&mut self) -> Instant {
+        Instant::now()
+    }
+}
+
+impl connection::Judge for Session {
+    fn upgraded(&mut self) {
+        if let Some(unanswered) = self.unanswered.back_mut() {
+            unanswered.stream = 1;
+        }
+    }
+}
+
+fn nanos(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Session {
@@ -166,6 +239,7 @@ fn exchange(head: Option<&RequestHead<'_>>, status: u16, refusal: Cow<'static, s
         host: text(|head| head.host()),
         path: text(|head| head.path()),
         status,
+        grpc_status: None,
         latency_ns: 0,
         http_rule: None,
         refusal,

@@ -12,6 +12,7 @@
 //!   cannot judge yet, `to_*` what the kernel would not take, both usually nothing.
 //! * Back-pressure: nothing is read from a side while the other does not take what was read before. So a pair holds at
 //!   most a head, a scratch buffer's worth and the replies to it, per direction.
+//! * Long runs of bytes that nobody needs to see go from socket to socket inside the kernel, see `pipe`.
 //! * The end of a side's stream is passed on when all before it is; a reset as a reset.
 //! * No wake-up is lost: [`Relay::poll`] is pending only when it is `settled`, which is that every socket that could let it go
 //!   on will wake it, and the timer too.
@@ -26,7 +27,7 @@ use std::{
 };
 
 use tokio::net::TcpStream;
-use weir_filters::http::{Eof, Inspector, Limits};
+use weir_filters::{connection::Inspector, http::Eof};
 
 use self::{
     clock::{Clock, Due},
@@ -37,7 +38,9 @@ use crate::{drain::Drain, inspect::Session, socket, upstream::Call};
 mod client;
 mod clock;
 mod outbox;
+mod pipe;
 mod server;
+mod splice;
 mod wire;
 
 #[cfg(test)]
@@ -120,6 +123,10 @@ struct Flags {
     waiting: bool,
     /// It has; what is held of the client's bytes is to be tried again.
     retry: bool,
+    /// The inspector wants the client's side to go on first.
+    holding: bool,
+    /// It has; what is held of the server's bytes is to be tried again.
+    retry_upstream: bool,
     /// No inspection any more.
     opaque: bool,
     /// Nothing of the client's is wanted any more: it is read and dropped, so that its end is seen.
@@ -137,6 +144,9 @@ struct Flags {
     closing: bool,
     /// Bytes have moved in this poll.
     moved: bool,
+    /// The last read of a side filled the buffer: there is more, and it may be much.
+    client_is_bulky: bool,
+    upstream_is_bulky: bool,
 }
 
 /// What will wake the task.
@@ -154,7 +164,7 @@ impl Relay {
         Self {
             client,
             upstream: Upstream::None,
-            inspector: Inspector::new(Limits::default()),
+            inspector: Inspector::new(),
             session,
             client_in: Vec::new(),
             upstream_in: Vec::new(),
@@ -174,7 +184,10 @@ impl Relay {
         loop {
             self.armed = Armed::default();
             loop {
-                let moved = self.pump_client(cx, &mut scratch).and_then(|()| self.pump_upstream(cx, &mut scratch));
+                let moved = self
+                    .leave()
+                    .and_then(|()| self.pump_client(cx, &mut scratch))
+                    .and_then(|()| self.pump_upstream(cx, &mut scratch));
                 if let Err(end) = moved {
                     return Poll::Ready(self.end(end));
                 }
@@ -201,6 +214,15 @@ impl Relay {
         }
     }
 
+    /// A proxy that ends wants no new requests.
+    fn leave(&mut self) -> Result<(), End> {
+        if !self.common.drain.is_on() {
+            return Ok(());
+        }
+        self.inspector.leave();
+        self.send_replies()
+    }
+
     /// Whether everything that could let this pair go on will wake it.
     fn is_settled(&self) -> bool {
         let Self { flags, armed, .. } = self;
@@ -212,6 +234,7 @@ impl Relay {
             && (armed.client_read || !self.reads_client())
             && (armed.upstream_read || !self.reads_upstream())
             && (!flags.retry || upstream_busy)
+            && (!flags.retry_upstream || !self.to_client.is_empty())
     }
 
     /// A client that is not read from may have reset the connection meanwhile; nothing else would tell.
@@ -231,7 +254,7 @@ impl Relay {
     /// Sends the local replies whose turn has come.
     fn send_replies(&mut self) -> Result<(), End> {
         while let Some(reply) = self.inspector.take_reply() {
-            self.send_client(reply.bytes)?;
+            self.send_client(&reply.bytes)?;
             self.stop_waiting();
             self.flags.closing |= reply.close;
         }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use jiff::Timestamp;
 use weir_control::{
     api::{Answers, Request, ask},
     hubble::Filter,
@@ -93,7 +94,9 @@ impl Stage {
 
     /// The records from now on.
     pub async fn follow(&self) -> anyhow::Result<Answers> {
-        let filter = Filter { follow: true, last: Some(0), ..Filter::default() };
+        // By time, since the agent may take the question only after the next call.
+        let since_ns = u64::try_from(Timestamp::now().as_nanosecond()).ok();
+        let filter = Filter { follow: true, since_ns, ..Filter::default() };
         Ok(ask(&self.socket(), &Request::Observe(Box::new(filter))).await?)
     }
 

@@ -34,6 +34,8 @@ pub struct Filter {
     pub http_method: Vec<String>,
     /// Beginnings of HTTP paths.
     pub http_path: Vec<String>,
+    /// Flows not older than this time, in nanoseconds since the Unix epoch.
+    pub since_ns: Option<u64>,
     /// Show only this many of the flows that were already there.
     pub last: Option<usize>,
     /// Go on with the flows to come.
@@ -72,6 +74,7 @@ impl Filter {
             && any(&self.verdict, |verdict| *verdict == flow.verdict)
             && any(&self.protocol, |protocol| protocol.matches(flow))
             && any(&self.port, |port| either(&|party| has_port(flow, party, *port)))
+            && self.since_ns.is_none_or(|since| since <= flow.time_ns)
             && self.matches_http(flow)
     }
 

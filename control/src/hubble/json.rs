@@ -140,6 +140,14 @@ struct Http<'a> {
     method: &'a str,
     url: std::borrow::Cow<'a, str>,
     protocol: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<Header>,
+}
+
+#[derive(Serialize)]
+struct Header {
+    key: &'static str,
+    value: String,
 }
 
 #[derive(Serialize)]
@@ -259,6 +267,11 @@ fn layer7(flow: &Flow) -> Option<Layer7<'_>> {
         method: &http.method,
         url: names::url(http),
         protocol: names::http_version(http.version),
+        headers: http
+            .grpc_status
+            .map(|status| Header { key: "grpc-status", value: status.to_string() })
+            .into_iter()
+            .collect(),
     };
     Some(Layer7 { kind: "REQUEST", latency_ns: http.latency_ns, http: message })
 }

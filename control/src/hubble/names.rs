@@ -57,6 +57,7 @@ pub(super) fn http_version(version: HttpVersion) -> &'static str {
     match version {
         HttpVersion::Http10 => "HTTP/1",
         HttpVersion::Http11 => "HTTP/1.1",
+        HttpVersion::Http2 => "HTTP/2",
     }
 }
 

@@ -52,6 +52,7 @@ fn http(verdict: Verdict, status: u16, http_rule: Option<u16>) -> Flow {
         host: "b.example".into(),
         path: "/v1/exhaust-port?x=1".into(),
         status,
+        grpc_status: None,
         latency_ns: 240_000,
         http_rule,
         refusal: "".into(),

@@ -36,11 +36,11 @@ pub(super) fn denied(head: &RequestHead<'_>, close: bool) -> Reply {
     let bytes = match (head.method() == "HEAD", close, head.version()) {
         (false, true, _) => denied!("connection: close\r\n", "Access denied\r\n"),
         (true, true, _) => denied!("connection: close\r\n", ""),
-        (false, false, HttpVersion::Http11) => denied!("", "Access denied\r\n"),
-        (true, false, HttpVersion::Http11) => denied!("", ""),
         // A client of HTTP/1.0 takes the connection for closed unless it is told.
         (false, false, HttpVersion::Http10) => denied!("connection: keep-alive\r\n", "Access denied\r\n"),
         (true, false, HttpVersion::Http10) => denied!("connection: keep-alive\r\n", ""),
+        (false, false, _) => denied!("", "Access denied\r\n"),
+        (true, false, _) => denied!("", ""),
     };
     Reply { bytes, close }
 }

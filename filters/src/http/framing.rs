@@ -60,6 +60,22 @@ impl Body {
         matches!(self, Self::Done)
     }
 
+    /// So many bytes will come at least that are passed whatever they are, and do not end the message.
+    pub(super) fn run(&self) -> u64 {
+        match self {
+            Self::UntilClose => u64::MAX,
+            Self::Length(left) | Self::Chunked(Chunked::Data { left }) => left.saturating_sub(1),
+            Self::Done | Self::Chunked(_) => 0,
+        }
+    }
+
+    /// So many bytes of a run were passed.
+    pub(super) fn ran(&mut self, bytes: u64) {
+        if let Self::Length(left) | Self::Chunked(Chunked::Data { left }) = self {
+            *left = left.saturating_sub(bytes);
+        }
+    }
+
     /// How many bytes at the beginning of `input` belong to the body and may be passed on.
     ///
     /// An error is reported once all bytes before it were taken, and every time the same bytes come.

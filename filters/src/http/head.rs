@@ -15,6 +15,8 @@ mod fields;
 mod target;
 
 pub(super) use fields::{Fields, Upgrade};
+pub(crate) use fields::{check_spelling, is_forbidden_in_trailers, number};
+pub(crate) use target::is_authority;
 
 /// Room for the header lines of one head, on the stack.
 pub(super) type Slots<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_HEADERS];
@@ -69,13 +71,13 @@ impl Scanner {
 /// A request's head, judged once. All texts are as on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
-    pub(super) version: HttpVersion,
-    pub(super) method: &'a str,
-    pub(super) target: &'a str,
-    pub(super) host: &'a str,
-    pub(super) path: &'a str,
-    pub(super) normal_path: &'a str,
-    pub(super) headers: &'a [httparse::Header<'a>],
+    pub(crate) version: HttpVersion,
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) normal_path: &'a str,
+    pub(crate) headers: &'a [httparse::Header<'a>],
 }
 
 impl<'a> RequestHead<'a> {
@@ -215,7 +217,7 @@ pub(super) fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
     let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
     match httparse::parse_headers(section, &mut slots) {
         Ok(httparse::Status::Complete((length, headers))) if length == section.len() => {
-            if headers.iter().any(|header| fields::is_forbidden_in_trailers(header.name)) {
+            if headers.iter().any(|header| is_forbidden_in_trailers(header.name)) {
                 return Err(Refusal::Trailer);
             }
             Ok(())

@@ -59,6 +59,8 @@ pub enum ClientStep {
     Stop,
     /// From here on pass all bytes of both directions, those of the input included, unseen.
     Opaque,
+    /// From here on the connection speaks HTTP/2, the input included: see [`Inspector::http2_settings`].
+    Http2,
     /// Close both sides at once: a request broke off in its body, and its answer has begun.
     Abort(Refusal),
 }
@@ -74,6 +76,8 @@ pub enum ServerStep {
     Wait,
     /// As [`ClientStep::Opaque`].
     Opaque,
+    /// As [`ClientStep::Http2`].
+    Http2,
     /// Close both sides at once; the client may have half a response.
     Abort(Abort),
 }
@@ -87,7 +91,8 @@ pub enum Abort {
     /// `101`, and the request has no `Upgrade` or is not complete; or a tunnel is opened before its request is complete.
     #[error("upgrade that was not asked for")]
     UnaskedUpgrade,
-    /// `101` to an `Upgrade` that leads to HTTP/2 or to HTTP inside TLS, whose requests the rules would not see.
+    /// `101` to an `Upgrade` that leads to HTTP inside TLS, or to HTTP/2 in a way that is none, whose requests the rules
+    /// would not see.
     #[error("upgrade to another form of HTTP")]
     HttpUpgrade,
     /// The response is malformed.
@@ -143,6 +148,10 @@ pub struct Inspector {
     scratch: Scratch,
     /// Both directions have left HTTP/1.
     opaque: bool,
+    /// For HTTP/2.
+    http2: bool,
+    /// The payload of the last `HTTP2-Settings`.
+    http2_settings: Vec<u8>,
     /// The server has said that it closes, or the last reply was taken: no answer can follow.
     ended: bool,
     /// The answer to the last request came instead of its body being read; the connection ends with it.
@@ -200,6 +209,8 @@ enum Then {
     End,
     /// Bytes that are not HTTP/1.
     Tunnel,
+    /// HTTP/2, whose first response is to the same request.
+    Http2,
 }
 
 /// A request without its complete answer.
@@ -234,6 +245,8 @@ impl Inspector {
             queue: VecDeque::new(),
             scratch: Scratch::default(),
             opaque: false,
+            http2: false,
+            http2_settings: Vec::new(),
             ended: false,
             cut: false,
         }
@@ -253,7 +266,7 @@ impl Inspector {
     /// The client has closed its direction. Ask when [`Inspector::client`] has seen all bytes before.
     pub fn client_eof(&mut self) -> Eof {
         match self.client {
-            _ if self.opaque => Eof::Shutdown,
+            _ if self.opaque || self.http2 => Eof::Shutdown,
             Client::Head(_) if self.is_blocked() => Eof::Wait,
             Client::Message(Message { held: true, .. }) => Eof::Wait,
             _ => Eof::Shutdown,
@@ -263,7 +276,7 @@ impl Inspector {
     /// The server has closed its direction. Ask when [`Inspector::server`] has seen all bytes before.
     pub fn server_eof(&mut self) -> Eof {
         match &self.server {
-            _ if self.opaque => Eof::Shutdown,
+            _ if self.opaque || self.http2 => Eof::Shutdown,
             Server::Aborted(abort) => Eof::Abort(*abort),
             Server::Message { body: Body::UntilClose, .. } => {
                 self.end();
@@ -273,6 +286,38 @@ impl Inspector {
             Server::Message { .. } => Eof::Abort(Abort::Truncated),
             Server::Head(scanner) if scanner.has_begun() => Eof::Abort(Abort::Truncated),
             Server::Head(_) => Eof::Close,
+        }
+    }
+
+    /// So many of the client's next bytes can be passed unseen, if [`Inspector::client_ran`] is told.
+    pub fn client_run(&self) -> u64 {
+        match &self.client {
+            _ if self.opaque => u64::MAX,
+            Client::Message(Message { head: 0, pass: true, held: false, body, .. }) => body.run(),
+            _ => 0,
+        }
+    }
+
+    /// So many bytes of the client's were passed unseen, no more than [`Inspector::client_run`].
+    pub fn client_ran(&mut self, bytes: u64) {
+        if let Client::Message(message) = &mut self.client {
+            message.body.ran(bytes);
+        }
+    }
+
+    /// As [`Inspector::client_run`], for the server's bytes.
+    pub fn server_run(&self) -> u64 {
+        match &self.server {
+            _ if self.opaque => u64::MAX,
+            Server::Message { head: 0, body, .. } => body.run(),
+            _ => 0,
+        }
+    }
+
+    /// As [`Inspector::client_ran`], for the server's bytes.
+    pub fn server_ran(&mut self, bytes: u64) {
+        if let Server::Message { body, .. } = &mut self.server {
+            body.ran(bytes);
         }
     }
 
@@ -296,6 +341,11 @@ impl Inspector {
         if let Client::Message(message) = &mut self.client {
             message.held = false;
         }
+    }
+
+    /// The payload of the SETTINGS frame that the client's `HTTP2-Settings` stands for.
+    pub fn http2_settings(&self) -> &[u8] {
+        &self.http2_settings
     }
 
     /// Requests that are not answered completely.

@@ -5,9 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use weir_filters::http::ClientStep;
+use weir_filters::connection::ClientStep;
 
-use super::{End, Outbox, Relay, SCRATCH, Upstream, wire::poll_read};
+use super::{End, Outbox, Relay, SCRATCH, Upstream, splice::Spliced, wire::poll_read};
 
 /// A client that pipelines requests and does not read the answers is not read from any more beyond this. It is more than
 /// the server's bytes alone can come to (a head that was held back, and one read): those do not keep a client from sending.
@@ -21,6 +21,11 @@ impl Relay {
             self.take_held()?;
         }
         while self.reads_client() {
+            match self.splice_client(cx)? {
+                Spliced::Nothing => {}
+                Spliced::Some => continue,
+                Spliced::Pending => break,
+            }
             let data = match poll_read(&self.client, cx, scratch) {
                 Poll::Pending => {
                     self.armed.client_read = true;
@@ -29,6 +34,7 @@ impl Relay {
                 Poll::Ready(Err(_)) => return Err(End::ClientReset),
                 Poll::Ready(Ok(n)) => &scratch[..n],
             };
+            self.flags.client_is_bulky = data.len() == SCRATCH;
             if data.is_empty() {
                 self.flags.client_eof = true;
             } else if self.flags.closing || self.flags.stopped {
@@ -77,6 +83,11 @@ impl Relay {
                     self.send_upstream(&input[at..at + n])?;
                     at += n;
                 }
+                ClientStep::Replace(n) => {
+                    let bytes = self.inspector.take_replacement();
+                    self.send_upstream(&bytes)?;
+                    at += n;
+                }
                 ClientStep::Discard(n) => at += n,
                 ClientStep::NeedMore => break,
                 ClientStep::Wait => {
@@ -88,10 +99,11 @@ impl Relay {
                 ClientStep::Opaque => self.flags.opaque = true,
                 ClientStep::Stop => self.flags.stopped = true,
                 ClientStep::Abort(reason) => {
-                    tracing::debug!(ends = ?self.session.ends(), %reason, "the request broke off");
+                    tracing::debug!(ends = ?self.session.ends(), %reason, "the connection broke off");
                     return Err(End::Aborted);
                 }
             }
+            self.flags.retry_upstream |= mem::take(&mut self.flags.holding);
             self.send_replies()?;
         }
         self.clock.awaits_continue(self.flags.waiting && self.inspector.awaits_continue());
@@ -117,7 +129,7 @@ impl Relay {
     }
 
     /// The server has closed or reset the connection, maybe after an answer that is still to be read.
-    fn upstream_is_deaf(&mut self, error: &io::Error) {
+    pub(super) fn upstream_is_deaf(&mut self, error: &io::Error) {
         self.flags.upstream_deaf = true;
         self.flags.upstream_was_reset = error.kind() == io::ErrorKind::ConnectionReset;
         self.to_upstream = Outbox::default();

@@ -5,9 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use weir_filters::http::{Eof, ServerStep};
+use weir_filters::{connection::ServerStep, http::Eof};
 
-use super::{End, Relay, Upstream, wire::poll_read};
+use super::{End, Relay, SCRATCH, Upstream, splice::Spliced, wire::poll_read};
 
 impl Relay {
     /// Moves bytes from the upstream to the client.
@@ -18,7 +18,16 @@ impl Relay {
             Poll::Ready(flushed) => flushed.map_err(|_| End::ClientReset)?,
         }
         self.flags.moved |= self.to_client.len() < before;
+        if self.to_client.is_empty() && mem::take(&mut self.flags.retry_upstream) {
+            let input = mem::take(&mut self.upstream_in);
+            self.take_from_upstream(&input)?;
+        }
         while self.reads_upstream() {
+            match self.splice_upstream(cx)? {
+                Spliced::Nothing => {}
+                Spliced::Some => continue,
+                Spliced::Pending => break,
+            }
             let Upstream::Open(stream) = &self.upstream else { break };
             let data = match poll_read(stream, cx, scratch) {
                 Poll::Pending => {
@@ -30,6 +39,7 @@ impl Relay {
                 Poll::Ready(Err(_)) => return Err(End::UpstreamReset),
                 Poll::Ready(Ok(n)) => &scratch[..n],
             };
+            self.flags.upstream_is_bulky = data.len() == SCRATCH;
             if data.is_empty() {
                 self.upstream_ended()?;
             } else if self.upstream_in.is_empty() {
@@ -45,7 +55,8 @@ impl Relay {
     }
 
     pub(super) fn reads_upstream(&self) -> bool {
-        !self.flags.upstream_eof && self.to_client.is_empty() && matches!(self.upstream, Upstream::Open(_))
+        let held = self.flags.holding || self.flags.retry_upstream;
+        !self.flags.upstream_eof && !held && self.to_client.is_empty() && matches!(self.upstream, Upstream::Open(_))
     }
 
     fn take_from_upstream(&mut self, input: &[u8]) -> Result<(), End> {
@@ -65,8 +76,18 @@ impl Relay {
                     self.upstream_in = input[at..].to_vec();
                     return Ok(());
                 }
+                ServerStep::Replace(n) => {
+                    let bytes = self.inspector.take_replacement();
+                    self.send_client(&bytes)?;
+                    at += n;
+                }
                 // Replies were sent after the last step, so this one has something to send.
                 ServerStep::Wait => {}
+                ServerStep::Hold => {
+                    self.flags.holding = true;
+                    self.upstream_in = input[at..].to_vec();
+                    return Ok(());
+                }
                 ServerStep::Opaque => self.flags.opaque = true,
                 ServerStep::Abort(reason) => {
                     tracing::debug!(ends = ?self.session.ends(), %reason, "the server's answer cannot be relayed");
@@ -89,10 +110,10 @@ impl Relay {
         }
         self.stop_waiting();
         match self.inspector.server_eof() {
-            Eof::Shutdown | Eof::Wait => {}
-            Eof::Close => self.flags.closing = true,
+            Ok(Eof::Close) => self.flags.closing = true,
+            Ok(_) => {}
             // Without weir the client would see the end where it is not expected, and so it does with it.
-            Eof::Abort(reason) => {
+            Err(reason) => {
                 tracing::debug!(ends = ?self.session.ends(), %reason, "the server closed");
                 self.flags.closing = true;
             }

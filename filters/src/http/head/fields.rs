@@ -13,6 +13,8 @@ pub(in crate::http) enum Upgrade {
     None,
     /// A protocol whose messages the rules do not speak of, as `websocket`.
     Opaque,
+    /// HTTP/2 (RFC 7540 section 3.2), with the settings that go with it.
+    Http2,
     /// A protocol that would carry HTTP requests past the rules.
     Http,
 }
@@ -141,6 +143,7 @@ impl Upgrade {
         match (self, other) {
             (Self::Http, _) | (_, Self::Http) => Self::Http,
             (Self::Opaque, _) | (_, Self::Opaque) => Self::Opaque,
+            (Self::Http2, _) | (_, Self::Http2) => Self::Http2,
             (Self::None, Self::None) => Self::None,
         }
     }
@@ -182,13 +185,18 @@ fn known(name: &str) -> Result<Option<Known>, Refusal> {
 
 /// Fields that a recipient acts on before the body, so that behind it they would make a second reading; the list of
 /// RFC 9110 section 6.5.1 as far as it concerns framing, routing and the connection.
-pub(super) fn is_forbidden_in_trailers(name: &str) -> bool {
+pub(crate) fn is_forbidden_in_trailers(name: &str) -> bool {
     !matches!(known(name), Ok(None))
         || ["te", "trailer", "keep-alive", "proxy-connection"].iter().any(|field| name.eq_ignore_ascii_case(field))
 }
 
+/// Whether the name is no known field in the spelling of environment variables.
+pub(crate) fn check_spelling(name: &str) -> Result<(), Refusal> {
+    known(name).map(|_| ())
+}
+
 /// Digits only; no sign, no space, no list.
-fn number(digits: &[u8]) -> Option<u64> {
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

@@ -57,7 +57,7 @@ fn absolute(target: &str) -> Option<&str> {
 ///
 /// Stricter than RFC 3986 section 3.2: neither user information, nor escapes, nor sub-delimiters, since a `,` or `@` makes
 /// servers see different hosts.
-pub(super) fn is_authority(text: &str) -> bool {
+pub(crate) fn is_authority(text: &str) -> bool {
     let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(literal) = text.strip_prefix('[') {
         let Some((address, rest)) = literal.split_once(']') else { return false };

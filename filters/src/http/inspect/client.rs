@@ -1,5 +1,6 @@
 //! The client's direction.
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use weir_model::flow::HttpVersion;
 
 use super::{Asked, Client, ClientStep, Decision, Inspector, Judge, Message, Server, Slot, Then};
@@ -7,7 +8,7 @@ use crate::http::{
     Refusal, RequestHead,
     deny::{self, Reply},
     framing::Body,
-    head::{Fields, Scanner, slots},
+    head::{Fields, Scanner, Upgrade, slots},
 };
 
 /// A step of one message, before equal steps are joined.
@@ -51,6 +52,7 @@ impl Inspector {
     fn client_part(&mut self, input: &[u8], judge: &mut impl Judge) -> Part {
         let blocked = self.is_blocked();
         match &mut self.client {
+            _ if self.http2 => Part::Other(ClientStep::Http2),
             _ if self.opaque => Part::Other(ClientStep::Opaque),
             Client::Stopped => Part::Other(ClientStep::Stop),
             Client::Aborted(refusal) => Part::Other(ClientStep::Abort(*refusal)),
@@ -80,13 +82,19 @@ impl Inspector {
                 return self.refuse(refusal);
             }
         };
-        let fields = match request.resolve(&mut self.scratch) {
+        let mut fields = match request.resolve(&mut self.scratch) {
             Ok(fields) => fields,
             Err(refusal) => {
                 judge.refused(refusal, Some(&request));
                 return self.refuse(refusal);
             }
         };
+        if fields.upgrade == Upgrade::Http
+            && let Some(settings) = http2_settings(&request)
+        {
+            fields.upgrade = Upgrade::Http2;
+            self.http2_settings = settings;
+        }
         let (slot, message) = match judge.judge(&request) {
             Decision::Allow => allowed_message(&request, &fields, head.len()),
             Decision::Deny => denied_message(&request, &fields, head.len()),
@@ -150,6 +158,19 @@ impl Inspector {
             }
         }
     }
+}
+
+/// The settings of a request that offers HTTP/2 and nothing else (RFC 7540 section 3.2.1).
+fn http2_settings(request: &RequestHead<'_>) -> Option<Vec<u8>> {
+    let only = |name| {
+        let mut lines = request.header(name);
+        lines.next().filter(|_| lines.next().is_none())
+    };
+    if request.method == "CONNECT" || !only("upgrade")?.eq_ignore_ascii_case(b"h2c") {
+        return None;
+    }
+    let settings = BASE64_URL_SAFE_NO_PAD.decode(only("http2-settings").filter(|value| value.len() <= 1024)?).ok()?;
+    settings.len().is_multiple_of(6).then_some(settings)
 }
 
 /// What stands at the beginning of the input between messages.

@@ -39,6 +39,7 @@ impl Inspector {
     fn server_part(&mut self, input: &[u8], judge: &mut impl Judge) -> Part {
         let asked = self.queue.front().copied();
         match &mut self.server {
+            _ if self.http2 => Part::Other(ServerStep::Http2),
             _ if self.opaque => Part::Other(ServerStep::Opaque),
             Server::Aborted(abort) => Part::Other(ServerStep::Abort(*abort)),
             Server::Message { .. } => self.server_message(input),
@@ -66,11 +67,11 @@ impl Inspector {
             Ok(plan) => plan,
             Err(abort) => return self.abort(abort),
         };
-        if then == Then::Tunnel && matches!(self.client, Client::Message(_)) {
+        if matches!(then, Then::Tunnel | Then::Http2) && matches!(self.client, Client::Message(_)) {
             return self.abort(Abort::UnaskedUpgrade);
         }
         self.answer_expectation(response.status, then);
-        if then != Then::Another {
+        if !matches!(then, Then::Another | Then::Http2) {
             judge.responded(&response);
         }
         self.server = Server::Message { head: head.len(), body, then };
@@ -118,6 +119,7 @@ impl Inspector {
         self.queue.pop_front();
         match then {
             Then::Tunnel => self.opaque = true,
+            Then::Http2 => self.http2 = true,
             Then::End => self.end(),
             _ if self.cut => self.queue.push_back(Slot::Local(Reply::CLOSE)),
             _ => {}
@@ -141,6 +143,7 @@ fn plan(asked: Asked, status: u16, fields: &Fields<'_>) -> Result<(Body, Then), 
             Upgrade::None => Err(Abort::UnaskedUpgrade),
             Upgrade::Http => Err(Abort::HttpUpgrade),
             Upgrade::Opaque => Ok((Body::Done, Then::Tunnel)),
+            Upgrade::Http2 => Ok((Body::Done, Then::Http2)),
         },
         // They have no body; a client that believes their framing would read the next response as one.
         100..=199 | 204 if framed => Err(Abort::Malformed(Refusal::ContentLength)),
