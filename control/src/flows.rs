@@ -71,7 +71,7 @@ impl Flows {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
     use tokio::sync::broadcast::error::TryRecvError;
@@ -84,7 +84,8 @@ mod tests {
 
     use super::*;
 
-    fn flow(time_ns: u64) -> Flow {
+    /// A record of this time.
+    pub(crate) fn flow(time_ns: u64) -> Flow {
         let who = Who { identity: Identity::HOST, labels: LabelSet::default(), pod: None, endpoint: 0 };
         let party = Party { address: (Ipv4Addr::LOCALHOST, 1).into(), who: Arc::new(who) };
         Flow {

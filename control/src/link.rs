@@ -202,17 +202,12 @@ async fn write_frame(writer: &mut OwnedWriteHalf, message: &ToProxy) -> io::Resu
 
 #[cfg(test)]
 mod tests {
-    use std::{net::Ipv4Addr, path::PathBuf};
+    use std::path::PathBuf;
 
     use tempfile::TempDir;
-    use weir_model::{
-        flow::{Flow, FlowKind, L4, Party, Verdict, Who},
-        identity::Identity,
-        labels::LabelSet,
-        resolved::Direction,
-    };
 
     use super::*;
+    use crate::flows::tests::flow;
 
     /// An agent's end that is served, and a place where proxies can call it.
     struct Served {
@@ -266,21 +261,6 @@ mod tests {
         let flows = times.iter().map(|time| flow(*time)).collect();
         say(stream, &ToAgent::Flows { next: vec![next], flows, lost: 0 }).await;
         after
-    }
-
-    fn flow(time_ns: u64) -> Flow {
-        let who = Who { identity: Identity::HOST, labels: LabelSet::default(), pod: None, endpoint: 0 };
-        let party = Party { address: (Ipv4Addr::LOCALHOST, 1).into(), who: Arc::new(who) };
-        Flow {
-            time_ns,
-            verdict: Verdict::Forwarded,
-            drop_reason: None,
-            direction: Direction::Ingress,
-            source: party.clone(),
-            destination: party,
-            kind: FlowKind::Connection(L4 { protocol: 6, tcp_flags: 2, icmp_type: 0 }),
-            rule: None,
-        }
     }
 
     fn snapshot(revision: u64) -> Arc<Snapshot> {

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::{
-    route::{RouteScope, RouteType},
+    route::{RouteMessage, RouteScope, RouteType},
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
 use rtnetlink::{IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -36,8 +36,21 @@ pub(crate) const HANDOVER_PEER: &str = "weir1";
 /// # Errors
 /// If the kernel refuses one.
 pub async fn ensure(netlink: &Netlink) -> Result<(), Error> {
+    for (family, route) in local_routes(netlink).await? {
+        let added = netlink.handle().route().add(route).replace().execute().await;
+        added.map_err(|e| Error::netlink(format!("add the local {family} route"), e))?;
+    }
+    for version in [IpVersion::V4, IpVersion::V6] {
+        if own_rules(netlink, version.clone()).await?.is_empty() {
+            add_rule(netlink, version).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The routes of the table, each with its family's name.
+async fn local_routes(netlink: &Netlink) -> Result<[(&'static str, RouteMessage); 2], Error> {
     let lo = netlink.links().await?.into_values().find(|link| link.name == "lo").map_or(1, |link| link.ifindex);
-    let routes = netlink.handle().route();
     let v4 = RouteMessageBuilder::<Ipv4Addr>::new()
         .destination_prefix(Ipv4Addr::UNSPECIFIED, 0)
         .output_interface(lo)
@@ -45,21 +58,13 @@ pub async fn ensure(netlink: &Netlink) -> Result<(), Error> {
         .kind(RouteType::Local)
         .scope(RouteScope::Host)
         .build();
-    routes.add(v4).replace().execute().await.map_err(|e| Error::netlink("add the local IPv4 route", e))?;
     let v6 = RouteMessageBuilder::<Ipv6Addr>::new()
         .destination_prefix(Ipv6Addr::UNSPECIFIED, 0)
         .output_interface(lo)
         .table_id(TABLE)
         .kind(RouteType::Local)
         .build();
-    routes.add(v6).replace().execute().await.map_err(|e| Error::netlink("add the local IPv6 route", e))?;
-
-    for version in [IpVersion::V4, IpVersion::V6] {
-        if own_rules(netlink, version.clone()).await?.is_empty() {
-            add_rule(netlink, version).await?;
-        }
-    }
-    Ok(())
+    Ok([("IPv4", v4), ("IPv6", v6)])
 }
 
 async fn add_rule(netlink: &Netlink, version: IpVersion) -> Result<(), Error> {
@@ -139,23 +144,10 @@ pub async fn remove(netlink: &Netlink) -> Result<(), Error> {
             netlink.handle().rule().del(rule).execute().await.map_err(|e| Error::netlink("remove the rule", e))?;
         }
     }
-    let lo = netlink.links().await?.into_values().find(|link| link.name == "lo").map_or(1, |link| link.ifindex);
-    let v4 = RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(Ipv4Addr::UNSPECIFIED, 0)
-        .output_interface(lo)
-        .table_id(TABLE)
-        .kind(RouteType::Local)
-        .scope(RouteScope::Host)
-        .build();
-    let v6 = RouteMessageBuilder::<Ipv6Addr>::new()
-        .destination_prefix(Ipv6Addr::UNSPECIFIED, 0)
-        .output_interface(lo)
-        .table_id(TABLE)
-        .kind(RouteType::Local)
-        .build();
-    // Not being there is the only refusal to expect.
-    let _ = netlink.handle().route().del(v4).execute().await;
-    let _ = netlink.handle().route().del(v6).execute().await;
+    for (_, route) in local_routes(netlink).await? {
+        // Not being there is the only refusal to expect.
+        let _ = netlink.handle().route().del(route).execute().await;
+    }
     if let Some(link) = netlink.links().await?.into_values().find(|link| link.name == HANDOVER) {
         let removed = netlink.handle().link().del(link.ifindex).execute().await;
         removed.map_err(|e| Error::netlink("remove veth weir0", e))?;

@@ -29,11 +29,7 @@ struct Open {
 
 impl Open {
     fn new() -> Self {
-        let mut site = Site::new();
-        let client = site.pod("client", 11, Wiring::Routed);
-        let web = site.pod("web", 10, Wiring::Routed);
-        site.write("policy.yaml", &allows(&["/a"]));
-        site.run();
+        let (site, client, web) = Site::pair(&allows(&["/a"]));
         let seen = server(web.netns(), web.at(false, 80));
         let stream = connect(client.netns(), web.at(false, 80)).expect("connect");
         Self { site, stream, client, web, _seen: seen }

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use weir_lab::{Wiring, in_netns, runs_as_root, wait_until};
 
 use crate::{
-    redirect::{HTTP_A, endpoints, get, one_way, port, recorded},
+    redirect::{HTTP_A, endpoints, get, one_way, port},
     site::{Member, NEVER, SOON, Site, policy},
     traffic::{connect, server},
 };
@@ -153,9 +153,9 @@ fn policies_of_one_port_are_a_union_and_are_proxied() {
     let plain = format!("{{{client}, {}}}", port(80, "TCP"));
     trio.site.apply("plain.yaml", &one_way("plain", "web", "ingress", &plain));
     assert_eq!(trio.call(&trio.client, false, 80), Served, "a plain rule of the same peer allows every request");
-    let redirected = recorded(&trio.site, &["--verdict", "redirected", "--from-pod", "client"]);
+    let redirected = trio.site.recorded(1, &["--verdict", "redirected", "--from-pod", "client"]);
     assert_eq!(redirected.len(), 2, "and the connection is proxied nevertheless");
-    let requests = recorded(&trio.site, &["--verdict", "forwarded", "--protocol", "http", "--from-pod", "client"]);
+    let requests = trio.site.recorded(1, &["--verdict", "forwarded", "--protocol", "http", "--from-pod", "client"]);
     let allowed_by = &requests[0]["flow"]["ingress_allowed_by"];
     assert_eq!(allowed_by[0]["name"], "plain", "the policy that allowed it is named: {}", requests[0]);
 }
@@ -240,7 +240,7 @@ fn rules_for_datagrams_count_for_datagrams() {
         assert_eq!([&trio.client, &trio.other].map(send), [true, false]);
         assert_eq!(trio.call(&trio.client, v6, 53), Dropped, "TCP on the port of a rule for UDP");
     }
-    let forwarded = recorded(&trio.site, &["--verdict", "forwarded", "--protocol", "udp", "--from-pod", "client"]);
+    let forwarded = trio.site.recorded(1, &["--verdict", "forwarded", "--protocol", "udp", "--from-pod", "client"]);
     assert_eq!(forwarded[0]["flow"]["ingress_allowed_by"][0]["name"], "udp", "{}", forwarded[0]);
 }
 

@@ -9,10 +9,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
 };
 
-use weir_lab::{NODE_V4, NODE_V6, Netns, Pod, PodSpec, Wiring, in_netns, runs_as_root, wait_until};
+use weir_lab::{NODE_V4, NODE_V6, Netns, Pod, PodSpec, Wiring, in_netns, runs_as_root};
 
 use crate::{
-    site::{Member, SOON, Site, pod_manifest, policy},
+    site::{Member, SOON, Site, http_ingress, pod_manifest, policy},
     traffic::{connect, exchange, server},
 };
 
@@ -269,18 +269,7 @@ fn a_server_that_refuses_or_is_away_shows_as_a_reset() {
 
 /// A site with `client` and `web`, all of whose requests to port 80 are proxied and allowed.
 fn visible_pair() -> (Site, Member, Member) {
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
-    site.write("policy.yaml", &crate::site::http_ingress("web", "client", &["{}"]));
-    site.run();
-    (site, client, web)
-}
-
-/// Waits until the count of records that `args` choose is at least one.
-pub fn recorded(site: &Site, args: &[&str]) -> Vec<serde_json::Value> {
-    let records = || Some(site.flows(args)).filter(|flows| !flows.is_empty());
-    wait_until("the record", SOON, records).unwrap_or_else(|_| panic!("no record for {args:?}"))
+    Site::pair(&http_ingress("web", "client", &["{}"]))
 }
 
 /// Takes the pod away and its manifest with it.

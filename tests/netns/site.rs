@@ -61,6 +61,16 @@ impl Site {
         Self { agent: None, proxy: None, manifests, lab }
     }
 
+    /// A node with the pods `client` and `web`, and with weir, this policy in force.
+    pub fn pair(policy: &str) -> (Self, Member, Member) {
+        let mut site = Self::new();
+        let client = site.pod("client", 11, Wiring::Routed);
+        let web = site.pod("web", 10, Wiring::Routed);
+        site.write("policy.yaml", policy);
+        site.run();
+        (site, client, web)
+    }
+
     /// Adds a pod with label `app: <name>` and the addresses 198.18.0.`number` and 2001:db8::`number`, and its manifest.
     pub fn pod(&self, name: &str, number: u8, wiring: Wiring<'_>) -> Member {
         let v4 = Ipv4Addr::new(198, 18, 0, number);
@@ -157,6 +167,13 @@ impl Site {
         let output = self.weir("observe").args(["-o", "json"]).args(args).output().expect("run weir observe");
         let text = String::from_utf8(output.stdout).expect("observe prints UTF-8");
         text.lines().map(|line| serde_json::from_str(line).expect("observe prints JSON")).collect()
+    }
+
+    /// As [`Self::flows`], once there are so many or more: the kernel's come a moment after the packet.
+    pub fn recorded(&self, number: usize, args: &[&str]) -> Vec<serde_json::Value> {
+        let records = || Some(self.flows(args)).filter(|flows| flows.len() >= number);
+        let waited = wait_until("the records", SOON, records);
+        waited.unwrap_or_else(|_| panic!("not {number} records for {args:?}: {:#?}", self.flows(args)))
     }
 }
 

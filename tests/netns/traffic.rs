@@ -80,11 +80,7 @@ fn an_allowed_request_arrives_as_the_clients_and_a_denied_one_does_not_arrive() 
     if !runs_as_root() {
         return;
     }
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
-    site.write("policy.yaml", &http_ingress("web", "client", &["{method: GET, path: \"/public/.*\"}"]));
-    site.run();
+    let (_site, client, web) = Site::pair(&http_ingress("web", "client", &["{method: GET, path: \"/public/.*\"}"]));
     for v6 in [false, true] {
         let seen = server(web.netns(), web.at(v6, 80));
         let mut stream = connect(client.netns(), web.at(v6, 80)).expect("connect");
@@ -104,11 +100,7 @@ fn an_edit_is_in_force_for_the_next_request_of_an_open_connection() {
     if !runs_as_root() {
         return;
     }
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
-    site.write("policy.yaml", &http_ingress("web", "client", &["{path: /a}"]));
-    site.run();
+    let (site, client, web) = Site::pair(&http_ingress("web", "client", &["{path: /a}"]));
     let _seen = server(web.netns(), web.at(false, 80));
     let mut stream = connect(client.netns(), web.at(false, 80)).expect("connect");
     let mut get = |path: &str| exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nhost: web\r\n\r\n")).0;
@@ -130,7 +122,6 @@ fn another_pod_cannot_connect_and_its_drop_is_recorded() {
     site.run();
     let _seen = server(web.netns(), web.at(false, 80));
     assert!(connect(other.netns(), web.at(false, 80)).is_err(), "connected against the policy");
-    let drops = site.flows(&["--verdict", "dropped", "--from-pod", "other"]);
-    assert!(!drops.is_empty(), "no record of the drop");
+    let drops = site.recorded(1, &["--verdict", "dropped", "--from-pod", "other"]);
     assert_eq!(drops[0]["flow"]["drop_reason_desc"], "POLICY_DENIED", "{}", drops[0]);
 }

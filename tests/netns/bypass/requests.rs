@@ -6,7 +6,7 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
-use weir_lab::{Wiring, in_netns, runs_as_root, wait_until};
+use weir_lab::{in_netns, runs_as_root, wait_until};
 
 use crate::{
     redirect::{endpoints, one_way},
@@ -16,12 +16,7 @@ use crate::{
 
 /// `client` may GET below `/public/` of `web`, and nothing else.
 fn site() -> (Site, Member, Member) {
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
-    site.write("policy.yaml", &http_ingress("web", "client", &["{method: GET, path: \"/public/.*\"}"]));
-    site.run();
-    (site, client, web)
+    Site::pair(&http_ingress("web", "client", &["{method: GET, path: \"/public/.*\"}"]))
 }
 
 /// Waits for a record of a denial of the connection from this port.

@@ -91,14 +91,8 @@ fn numbers_that_cannot_be_saved_are_not_given_out() {
     if !runs_as_root() {
         return;
     }
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
-    site.write(
-        "policy.yaml",
-        &policy("web", "  endpointSelector:\n    matchLabels:\n      app: web\n  ingress:\n    - {}\n"),
-    );
-    site.run();
+    let (site, client, web) =
+        Site::pair(&policy("web", "  endpointSelector:\n    matchLabels:\n      app: web\n  ingress:\n    - {}\n"));
     let _seen = server(web.netns(), web.at(false, 80));
     assert!(connect(client.netns(), web.at(false, 80)).is_err(), "nothing is allowed yet");
     // The file is written anew and renamed into place; where a directory is, none can go.

@@ -53,11 +53,7 @@ fn a_second_agent_is_refused_and_the_first_goes_on() {
     if !runs_as_root() {
         return;
     }
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
-    site.write("policy.yaml", &http_ingress("web", "client", &["{path: /a}"]));
-    site.run();
+    let (site, client, web) = Site::pair(&http_ingress("web", "client", &["{path: /a}"]));
     let _seen = server(web.netns(), web.at(false, 80));
     let before = links(&site.lab);
     let manifests = site.lab.dir().join("manifests");
@@ -92,11 +88,7 @@ fn two_nodes_do_not_disturb_each_other() {
         return;
     }
     let build = |peer: &str| {
-        let mut site = Site::new();
-        let client = site.pod("client", 11, Wiring::Routed);
-        let web = site.pod("web", 10, Wiring::Routed);
-        site.write("policy.yaml", &http_ingress("web", peer, &["{path: /a}"]));
-        site.run();
+        let (site, client, web) = Site::pair(&http_ingress("web", peer, &["{path: /a}"]));
         let seen = server(web.netns(), web.at(false, 80));
         (site, client, web, seen)
     };

@@ -83,6 +83,6 @@ fn a_pod_that_inherits_an_address_inherits_no_rights() {
     for (v6, number) in [(false, 80), (true, 80), (false, 81), (true, 81)] {
         assert!(connect(heir.netns(), web.at(v6, number)).is_err(), "connected against the policy");
     }
-    let drops = super::recorded(&site, &["--verdict", "dropped", "--from-pod", "heir"]);
+    let drops = site.recorded(1, &["--verdict", "dropped", "--from-pod", "heir"]);
     assert_eq!(drops[0]["flow"]["drop_reason_desc"], "POLICY_DENIED", "{}", drops[0]);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use weir_lab::{Netns, Wiring, in_netns, runs_as_root, wait_until};
 
-use super::{endpoints, get, one_way, port, recorded};
+use super::{endpoints, get, one_way, port};
 use crate::{
     site::{Member, NEVER, SOON, Site, http_ingress, l4_ingress},
     traffic::{connect, server},
@@ -83,7 +83,7 @@ fn datagrams_and_pings_are_judged_and_their_answers_pass() {
         assert!(!ping(client.netns(), web.at(v6, 0)), "a ping that no rule allows");
         assert!(!ping(web.netns(), friend.at(v6, 0)), "a ping in the direction of the answers");
     }
-    let drops = recorded(&site, &["--verdict", "dropped", "--from-pod", "client", "--protocol", "udp"]);
+    let drops = site.recorded(1, &["--verdict", "dropped", "--from-pod", "client", "--protocol", "udp"]);
     assert_eq!(drops[0]["flow"]["drop_reason_desc"], "POLICY_DENIED", "{}", drops[0]);
 }
 
@@ -116,11 +116,7 @@ fn a_connection_older_than_a_rule_for_requests_is_reset_not_let_past_the_proxy()
         return;
     }
     for client_speaks in [true, false] {
-        let mut site = Site::new();
-        let client = site.pod("client", 11, Wiring::Routed);
-        let web = site.pod("web", 10, Wiring::Routed);
-        site.write("policy.yaml", &l4_ingress("web", "client"));
-        site.run();
+        let (site, client, web) = Site::pair(&l4_ingress("web", "client"));
         let listener = in_netns(web.netns(), || TcpListener::bind(web.at(false, 80))).expect("listen");
         let stream = connect(client.netns(), web.at(false, 80)).expect("connect");
         let (upstream, _) = listener.accept().expect("accept");
@@ -143,11 +139,7 @@ fn a_proxied_connection_survives_the_end_of_the_rules_that_made_it_one() {
     if !runs_as_root() {
         return;
     }
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
-    site.write("policy.yaml", &http_ingress("web", "client", &["{path: /a}"]));
-    site.run();
+    let (site, client, web) = Site::pair(&http_ingress("web", "client", &["{path: /a}"]));
     let _seen = server(web.netns(), web.at(false, 80));
     let mut stream = connect(client.netns(), web.at(false, 80)).expect("connect");
     assert_eq!((get(&mut stream, "/a"), get(&mut stream, "/b")), (200, 403));
@@ -164,13 +156,9 @@ fn an_edit_that_denies_an_open_exchange_stops_both_of_its_sides() {
     if !runs_as_root() {
         return;
     }
-    let mut site = Site::new();
-    let client = site.pod("client", 11, Wiring::Routed);
-    let web = site.pod("web", 10, Wiring::Routed);
     let allow =
         |app| one_way("in", "web", "ingress", &format!("{{{}, {}}}", endpoints("fromEndpoints", app), port(53, "UDP")));
-    site.write("policy.yaml", &allow("client"));
-    site.run();
+    let (site, client, web) = Site::pair(&allow("client"));
     let answering = in_netns(web.netns(), || UdpSocket::bind(web.at(false, 53))).expect("bind in the pod");
     let asking = udp(&client, web.at(false, 53));
     asking.send(b"x").expect("send");
