@@ -86,7 +86,7 @@ pub enum Refusal {
     /// A NUL byte in a head or trailer section.
     #[error("NUL byte")]
     Nul,
-    /// The first byte begins no HTTP/1 message; TLS, for instance.
+    /// The first byte begins no HTTP/1 message; TLS, for instance. Or the first line names another protocol.
     #[error("not HTTP/1")]
     NotHttp,
     /// The HTTP/2 connection preface (RFC 9113 section 3.4).

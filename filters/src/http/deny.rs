@@ -48,6 +48,8 @@ pub(super) fn denied(head: &RequestHead<'_>, close: bool) -> Reply {
 /// The answer to a request that cannot be judged; the connection ends with it.
 pub(super) fn refused(refusal: Refusal) -> Reply {
     let bytes = match refusal {
+        // An answer in HTTP/1 would be no more than noise.
+        Refusal::NotHttp | Refusal::Http2 => return Reply::CLOSE,
         Refusal::HeadTooLarge | Refusal::TooManyHeaders => {
             reply!("431 Request Header Fields Too Large", "content-length: 0\r\nconnection: close\r\n", "")
         }

@@ -130,6 +130,9 @@ impl<'a> RequestHead<'a> {
         }
         let mut request = httparse::Request::new(&mut []);
         let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, head, slots);
+        if parsed == Err(httparse::Error::Version) && names_another_protocol(head) {
+            return Err(Refusal::NotHttp);
+        }
         if complete(parsed)? != head.len() {
             return Err(Refusal::StartLine);
         }
@@ -224,6 +227,13 @@ pub(super) fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
         }
         _ => Err(Refusal::Trailer),
     }
+}
+
+/// Whether the first line ends with the name of something that is not HTTP.
+fn names_another_protocol(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    words.nth(2).is_some_and(|version| !version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"http")))
 }
 
 fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<usize, Refusal> {
