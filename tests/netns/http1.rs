@@ -190,7 +190,7 @@ fn a_body_that_waits_for_its_100_gets_it_or_is_released() {
     let begun = Instant::now();
     send(&mut client, &format!("{head}body"));
     expect(&mut server, &format!("{head}body"));
-    assert!((0.9..3.0).contains(&begun.elapsed().as_secs_f64()), "released after {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(900), "released after {:?}", begun.elapsed());
     send(&mut server, &ok("2"));
     expect(&mut client, &ok("2"));
     // Denied: whether the body follows is the client's choice, so the connection ends.
@@ -323,7 +323,7 @@ fn what_has_two_readings_is_refused_recorded_and_the_connections_end() {
 
 #[test]
 fn heads_are_limited_in_size_number_and_time_and_silence_ends() {
-    let Some(stage) = Stage::new(&["--head-timeout", "1", "--idle-timeout", "2"]) else { return };
+    let Some(stage) = Stage::new(&["--head-timeout", "1", "--idle-timeout", "4"]) else { return };
     let large = format!("GET /ok HTTP/1.1\r\nhost: web\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
     let many = format!("GET /ok HTTP/1.1\r\nhost: web\r\n{}\r\n", "x: y\r\n".repeat(128));
     for head in [large, many] {
@@ -343,11 +343,11 @@ fn heads_are_limited_in_size_number_and_time_and_silence_ends() {
         expect_end(&mut client);
         assert!(at.contains(&begun.elapsed().as_secs_f64()), "{what} ended after {:?}", begun.elapsed());
     };
-    ended("an idle connection", client, 1.5..4.0);
+    ended("an idle connection", client, 3.5..9.0);
     expect_end(&mut server);
     let mut client = stage.connect();
     send(&mut client, "GET /ok HTTP/1.1\r\nhost");
-    ended("a head", client, 0.8..1.9);
-    ended("a connection without a word", stage.connect(), 1.5..4.0);
+    ended("a head", client, 0.8..3.5);
+    ended("a connection without a word", stage.connect(), 3.5..9.0);
     wait_until("no pair is left", SOON, || stage.site.status().is_some()).expect("weir answers");
 }

@@ -153,7 +153,7 @@ fn policies_of_one_port_are_a_union_and_are_proxied() {
     let plain = format!("{{{client}, {}}}", port(80, "TCP"));
     trio.site.apply("plain.yaml", &one_way("plain", "web", "ingress", &plain));
     assert_eq!(trio.call(&trio.client, false, 80), Served, "a plain rule of the same peer allows every request");
-    let redirected = trio.site.recorded(1, &["--verdict", "redirected", "--from-pod", "client"]);
+    let redirected = trio.site.recorded(2, &["--verdict", "redirected", "--from-pod", "client"]);
     assert_eq!(redirected.len(), 2, "and the connection is proxied nevertheless");
     let requests = trio.site.recorded(1, &["--verdict", "forwarded", "--protocol", "http", "--from-pod", "client"]);
     let allowed_by = &requests[0]["flow"]["ingress_allowed_by"];

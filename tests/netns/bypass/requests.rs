@@ -10,7 +10,7 @@ use weir_lab::{in_netns, runs_as_root, wait_until};
 
 use crate::{
     redirect::{endpoints, one_way},
-    site::{Member, SOON, Site, http_ingress},
+    site::{Member, NEVER, SOON, Site, http_ingress},
     traffic::{connect, server},
 };
 
@@ -155,7 +155,7 @@ fn a_request_in_the_first_packet_is_judged_like_any_other() {
         let call = |path: &str, number: u16| {
             let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
             let mut socket = in_netns(client.netns(), || Socket::new(domain, Type::STREAM, None)).expect("a socket");
-            socket.set_read_timeout(Some(crate::site::NEVER)).expect("timeout");
+            socket.set_read_timeout(Some(if number == 80 { SOON } else { NEVER })).expect("timeout");
             let request = format!("GET {path} HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n");
             socket.set_nonblocking(number != 80).expect("nonblocking");
             let sent = socket.send_to_with_flags(request.as_bytes(), &web.at(v6, number).into(), MSG_FASTOPEN);

@@ -1,8 +1,8 @@
 //! Clients and servers that people use, through weir.
 
-use std::{fs, process::Command};
+use std::{fs, net::TcpStream, process::Command};
 
-use weir_lab::{Process, Wiring, runs_as_root, wait_until};
+use weir_lab::{Process, Wiring, in_netns, runs_as_root, wait_until};
 
 use crate::site::{Member, SOON, Site, http_ingress};
 
@@ -36,7 +36,7 @@ fn nginx(site: &Site, web: &Member) -> Process {
     let mut command = web.netns().command("nginx");
     command.arg("-c").arg(&file).arg("-e").arg("stderr");
     let process = site.lab.spawn("nginx", command).expect("start nginx");
-    let listens = || std::net::TcpStream::connect(at).is_ok() || dir.join("nginx.pid").exists();
+    let listens = || in_netns(web.netns(), || TcpStream::connect(at).is_ok());
     process.wait_until("nginx to listen", SOON, listens).expect("nginx starts");
     process
 }
@@ -70,7 +70,8 @@ fn programs_that_people_use_work_through_weir() {
     let base = format!("http://{}", web.at(false, 80));
     let curl = |arguments: &[&str]| {
         let mut command = client.netns().command("curl");
-        command.args(["-sS", "--max-time", "60"]).args(arguments);
+        // A stall is an error; slowness is not, on a machine that has much else to do.
+        command.args(["-sS", "--connect-timeout", "10", "--speed-limit", "1", "--speed-time", "30"]).args(arguments);
         command
     };
     let hello = format!("{base}/ok/hello");

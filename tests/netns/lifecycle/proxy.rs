@@ -36,11 +36,10 @@ fn without_a_proxy_l7_ports_are_closed_and_l4_goes_on() {
     assert!(matches!(closed, Ok(0) | Err(_)), "the open connection goes on without a proxy");
     apart.assert_l4();
     apart.assert_l7_closed();
-    let drops = apart.site.flows(&["--verdict", "dropped", "--from-pod", "client"]);
-    let reason = &drops.last().expect("the drop is recorded")["flow"]["drop_reason_desc"];
-    assert_eq!(reason, "SOCKET_LOOKUP_FAILED", "{drops:#?}");
-    let problems = apart.site.status().expect("the agent answers").problems;
-    assert!(problems.iter().any(|problem| problem.contains("no proxy is connected")), "{problems:?}");
+    let drops = apart.site.recorded(1, &["--verdict", "dropped", "--from-pod", "client"]);
+    assert_eq!(drops[0]["flow"]["drop_reason_desc"], "SOCKET_LOOKUP_FAILED", "{drops:#?}");
+    let named = || apart.site.status().is_some_and(|s| s.problems.iter().any(|p| p.contains("no proxy is connected")));
+    wait_until("the missing proxy to be a problem", SOON, named).expect("status says so");
 
     apart.kill_agent();
     apart.assert_l4();

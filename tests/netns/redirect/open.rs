@@ -4,6 +4,7 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, UdpSocket},
     thread,
+    time::Duration,
 };
 
 use weir_lab::{Netns, Wiring, in_netns, runs_as_root, wait_until};
@@ -33,8 +34,9 @@ fn udp(client: &Member, to: SocketAddr) -> UdpSocket {
     socket
 }
 
-/// Whether an answer comes.
-fn answers(socket: &UdpSocket) -> std::io::Result<()> {
+/// Whether an answer comes in time.
+fn answers(socket: &UdpSocket, time: Duration) -> std::io::Result<()> {
+    socket.set_read_timeout(Some(time))?;
     socket.send(b"x")?;
     socket.recv(&mut [0; 16]).map(drop)
 }
@@ -77,8 +79,12 @@ fn datagrams_and_pings_are_judged_and_their_answers_pass() {
     for v6 in [false, true] {
         udp_echo(web.netns(), web.at(v6, 53));
         udp_echo(web.netns(), web.at(v6, 54));
-        let tries = |from: &Member, number| answers(&udp(from, web.at(v6, number))).is_ok();
-        assert_eq!([tries(&client, 53), tries(&client, 54), tries(&friend, 54)], [true, false, true], "UDP");
+        for (who, from, number, allowed) in
+            [("client", &client, 53, true), ("client", &client, 54, false), ("friend", &friend, 54, true)]
+        {
+            let answered = answers(&udp(from, web.at(v6, number)), if allowed { SOON } else { NEVER });
+            assert_eq!(answered.is_ok(), allowed, "UDP from {who} to port {number}");
+        }
         assert!(ping(friend.netns(), web.at(v6, 0)), "a ping that is allowed");
         assert!(!ping(client.netns(), web.at(v6, 0)), "a ping that no rule allows");
         assert!(!ping(web.netns(), friend.at(v6, 0)), "a ping in the direction of the answers");
@@ -105,7 +111,7 @@ fn an_error_about_an_allowed_datagram_comes_back() {
     site.run();
     for v6 in [false, true] {
         // Nobody listens: port unreachable.
-        let error = answers(&udp(&client, web.at(v6, 53))).expect_err("no answer");
+        let error = answers(&udp(&client, web.at(v6, 53)), SOON).expect_err("no answer");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "IPv6: {v6}");
     }
 }
