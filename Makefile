@@ -34,6 +34,9 @@ integrity: setup ## a million requests with hashed bodies
 fuzz: setup ## every fuzz target for 30 seconds; scripts/fuzz takes others
 	scripts/fuzz
 
+deny: ## licences and sources of all dependencies; builds cargo-deny the first time, which takes minutes
+	scripts/deny
+
 fmt: ## format all code
 	cargo fmt --all
 	cargo fmt --manifest-path ebpf/Cargo.toml
@@ -43,4 +46,4 @@ clean: ## remove what was built
 	cargo clean
 	rm -rf ebpf/target filters/fuzz/target
 
-.PHONY: help setup demo check test bench-http bench-idle integrity fuzz fmt clean
+.PHONY: help setup demo check test bench-http bench-idle integrity fuzz deny fmt clean
