@@ -229,11 +229,12 @@ pub(super) fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Whether the first line ends with the name of something that is not HTTP.
+/// Whether the first line has a word in the version's place, and none from there on that names HTTP.
 fn names_another_protocol(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ');
-    words.nth(2).is_some_and(|version| !version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"http")))
+    let mut words = line.split(|byte| *byte == b' ').skip(2).peekable();
+    let is_http = |word: &[u8]| word.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"http"));
+    words.peek().is_some() && !words.any(is_http)
 }
 
 fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<usize, Refusal> {

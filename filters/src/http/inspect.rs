@@ -21,7 +21,8 @@
 //! **Contract.** `input` is always everything of that direction that was not consumed yet; bytes leave it only by
 //! `Forward(n)` and `Discard(n)`, and all `n` must leave it before the next call. After *every* step of either direction
 //! the caller calls [`Inspector::take_reply`] until it returns `None`. How the bytes are cut into inputs makes no
-//! difference to what is forwarded, discarded, judged and answered.
+//! difference to what is forwarded, discarded, judged and answered; with one exception: a server's bytes that let a
+//! waiting client go on may count as sent before or after what it then sends, as they came in one input or in two.
 //!
 //! **Where the reading of the upstream is in doubt, the client waits**, unread: behind a request that asks for an upgrade
 //! or a tunnel, until it is answered; with the body of a request with `Expect`, until the upstream has spoken, since

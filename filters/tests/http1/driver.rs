@@ -66,6 +66,8 @@ pub(crate) struct Wire {
     pub(crate) from_server: usize,
     pub(crate) closed: bool,
     pub(crate) log: Vec<Move>,
+    /// Whether bytes that may pass unseen do.
+    pub(crate) splices: bool,
     pub(crate) client_step: ClientStep,
     pub(crate) server_step: ServerStep,
 }
@@ -87,6 +89,7 @@ impl Wire {
             from_server: 0,
             closed: false,
             log: Vec::new(),
+            splices: false,
             client_step: ClientStep::NeedMore,
             server_step: ServerStep::NeedMore,
         }
@@ -124,12 +127,17 @@ impl Wire {
     pub(crate) fn pump(&mut self) -> &mut Self {
         loop {
             let before = self.standing();
+            if self.splices {
+                self.splice();
+            }
             let told = self.judge.events.len();
             self.client_step = self.inspector.client(&self.client_input, &mut self.judge);
             self.log_told(told);
             match self.client_step {
                 ClientStep::Forward(n) => self.up(n),
-                ClientStep::Opaque if !self.client_input.is_empty() => self.up(self.client_input.len()),
+                ClientStep::Opaque | ClientStep::Http2 if !self.client_input.is_empty() => {
+                    self.up(self.client_input.len())
+                }
                 ClientStep::Discard(n) => {
                     assert_ne!(n, 0, "a step without bytes");
                     self.discarded.extend(self.client_input.drain(..n));
@@ -143,13 +151,30 @@ impl Wire {
             self.log_told(told);
             match self.server_step {
                 ServerStep::Forward(n) => self.down(n),
-                ServerStep::Opaque if !self.server_input.is_empty() => self.down(self.server_input.len()),
+                ServerStep::Opaque | ServerStep::Http2 if !self.server_input.is_empty() => {
+                    self.down(self.server_input.len())
+                }
                 _ => {}
             }
             self.take_replies();
             if before == self.standing() {
                 return self;
             }
+        }
+    }
+
+    /// What [`Inspector::client_run`] and [`Inspector::server_run`] are for.
+    fn splice(&mut self) {
+        let most = |run: u64, input: &[u8]| usize::try_from(run).unwrap_or(usize::MAX).min(input.len());
+        let n = most(self.inspector.client_run(), &self.client_input);
+        if n > 0 {
+            self.inspector.client_ran(n as u64);
+            self.up(n);
+        }
+        let n = most(self.inspector.server_run(), &self.server_input);
+        if n > 0 {
+            self.inspector.server_ran(n as u64);
+            self.down(n);
         }
     }
 

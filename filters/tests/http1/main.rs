@@ -4,4 +4,5 @@ mod driver;
 mod judged;
 mod pipeline;
 mod properties;
+mod reference;
 mod table;

@@ -7,9 +7,9 @@ use crate::driver::{DENIED, Wire, show};
 
 /// A request: its bytes, and the answer that its server gives.
 #[derive(Clone, Debug)]
-struct Exchange {
-    request: Vec<u8>,
-    response: Vec<u8>,
+pub(crate) struct Exchange {
+    pub(crate) request: Vec<u8>,
+    pub(crate) response: Vec<u8>,
     allowed: bool,
 }
 
@@ -26,7 +26,7 @@ fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     ]
 }
 
-fn exchange() -> impl Strategy<Value = Exchange> {
+pub(crate) fn exchange() -> impl Strategy<Value = Exchange> {
     let target = prop_oneof!["/yes[a-z/.]{0,8}", "/no[a-z]{0,8}", "http://h/(yes|no)\\?q=[a-z]{0,3}"]
         .prop_filter("a path that is not ambiguous", |target| !target.contains(".."));
     let method = prop_oneof![Just("GET"), Just("POST"), Just("PUT")];
@@ -51,7 +51,7 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 }
 
 /// Bytes that are almost HTTP.
-fn noise() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn noise() -> impl Strategy<Value = Vec<u8>> {
     let words: Vec<&'static [u8]> = vec![
         b"GET / HTTP/1.1\r\n",
         b"POST /no HTTP/1.1\r\n",

@@ -1,7 +1,8 @@
 //! One table of everything that a message may do, and of everything that is done to slip one past a proxy: rows of
 //! (name, bytes, expected steps, source). The files below are its subjects.
 //!
-//! Each row is played as it stands, byte by byte, and cut in two at every place; it must come to the same.
+//! Each row is played as it stands, with what may be spliced spliced, byte by byte, and cut in two at every place; it must
+//! come to the same.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -66,6 +67,8 @@ pub(crate) enum Step {
     Next,
     Tunnel,
     Abort(Abort),
+    /// Either side rests at `Http2`.
+    Http2,
     /// What an end leads to.
     End(Eof),
 }
@@ -110,7 +113,11 @@ pub(crate) const INCOMPLETE: &[Step] = &[More];
 
 /// Nothing of it is forwarded, and the connection ends.
 pub(crate) fn refuse(refusal: Refusal) -> [Step; 3] {
-    let reply = if matches!(refusal, Refusal::HeadTooLarge | Refusal::TooManyHeaders) { TOO_LARGE } else { BAD };
+    let reply: &[u8] = match refusal {
+        Refusal::HeadTooLarge | Refusal::TooManyHeaders => TOO_LARGE,
+        Refusal::NotHttp | Refusal::Http2 => b"",
+        _ => BAD,
+    };
     [Refused(refusal), Reply(reply), Stop]
 }
 
@@ -128,7 +135,13 @@ pub(crate) const NO: &[u8] = b"GET /no HTTP/1.1\r\nHost: a\r\n\r\n";
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A row of one request and the server's bytes.
-fn answer(name: &'static str, asked: Asked, response: impl AsRef<[u8]>, steps: &[Step], source: &'static str) -> Row {
+pub(crate) fn answer(
+    name: &'static str,
+    asked: Asked,
+    response: impl AsRef<[u8]>,
+    steps: &[Step],
+    source: &'static str,
+) -> Row {
     let begin = [Allow, Up(asked.0.len()), asked.1];
     let said = [Client(asked.0.to_vec()), Server(response.as_ref().to_vec())];
     talk(name, &said, &[&begin, steps].concat(), source)
@@ -217,8 +230,9 @@ fn subjects() -> Vec<(&'static str, Vec<Row>)> {
 }
 
 /// Plays a talk. `cut` takes the bytes of all that is said apart.
-fn play(row: &Row, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Step>, Wire) {
+fn play(row: &Row, splices: bool, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Step>, Wire) {
     let mut wire = Wire::with(row.limits);
+    wire.splices = splices;
     let mut steps = Vec::new();
     for said in &row.talk {
         match said {
@@ -249,12 +263,14 @@ fn play(row: &Row, cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Step>, Wire) {
                 ClientStep::Wait => Wait,
                 ClientStep::Stop => Stop,
                 ClientStep::Opaque => Step::Opaque,
+                ClientStep::Http2 => Step::Http2,
                 ClientStep::Abort(refusal) => Step::Cut(refusal),
                 step => panic!("{step:?} is no rest"),
             },
             Server(_) => match wire.server_step {
                 ServerStep::NeedMore => Next,
                 ServerStep::Opaque => Tunnel,
+                ServerStep::Http2 => Step::Http2,
                 ServerStep::Abort(abort) => Step::Abort(abort),
                 step => panic!("{step:?} is no rest"),
             },
@@ -306,7 +322,7 @@ fn check(row: &Row) -> Result<(), String> {
             step => *step,
         })
         .collect();
-    let (steps, wire) = play(row, |bytes| vec![bytes]);
+    let (steps, wire) = play(row, false, |bytes| vec![bytes]);
     if essence(&steps) != essence(&expected) {
         return Err(both("whole", &expected, &steps));
     }
@@ -315,14 +331,18 @@ fn check(row: &Row) -> Result<(), String> {
     {
         return Err("a byte is not accounted for".into());
     }
-    let (drops, _) = play(row, |bytes| bytes.chunks(1).collect());
+    let (spliced, _) = play(row, true, |bytes| vec![bytes]);
+    if essence(&spliced) != essence(&expected) {
+        return Err(both("spliced", &expected, &spliced));
+    }
+    let (drops, _) = play(row, false, |bytes| bytes.chunks(1).collect());
     if essence(&drops) != essence(&expected) {
         return Err(both("by drops", &expected, &drops));
     }
     let longest = row.talk.iter().map(|said| if let Client(b) | Server(b) = said { b.len() } else { 0 }).max();
     // Long rows are about lengths: their ends matter.
     for place in (1..longest.unwrap_or_default()).filter(|place| *place < 400 || place % 997 == 0) {
-        let (halves, _) = play(row, |bytes| {
+        let (halves, _) = play(row, place % 2 == 1, |bytes| {
             let (left, right) = bytes.split_at(place.min(bytes.len()));
             [left, right].into_iter().filter(|piece| !piece.is_empty()).collect()
         });

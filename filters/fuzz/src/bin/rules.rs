@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 
 fn rule(fields: &[&str]) -> HttpRule {
     let field = |index: usize| fields.get(index).filter(|text| !text.is_empty()).map(ToString::to_string);
-    HttpRule { method: field(0), path: field(1), host: field(2), headers: Vec::new() }
+    HttpRule { method: field(0), path: field(1), host: field(2), ..HttpRule::default() }
 }
 
 fn check(request: [&str; 3], rules: &[HttpRule]) {

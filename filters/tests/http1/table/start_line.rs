@@ -128,7 +128,7 @@ pub(crate) fn rows() -> Vec<Row> {
             line,
             "RFC 9112 section 2.3: HTTP has a case",
         ),
-        request("another protocol", b"GET / RTSP/1.0\r\nHost: a\r\n\r\n", line, "RFC 9112 section 2.3"),
+        request("another protocol", b"GET / RTSP/1.0\r\nHost: a\r\n\r\n", other, "RFC 9112 section 2.3"),
         request("no slash in the version", b"GET / HTTP1.1\r\nHost: a\r\n\r\n", line, "RFC 9112 section 2.3"),
         request(
             "mixed-case HEAD",
@@ -147,18 +147,13 @@ pub(crate) fn rows() -> Vec<Row> {
         request(
             "PROXY protocol",
             b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nGET / HTTP/1.1\r\n\r\n",
-            line,
+            other,
             "the PROXY protocol of HAProxy, version 1",
         ),
         request(
             "PROXY protocol, version 2",
             b"\r\n\r\n\0\r\nQUIT\n",
-            &[
-                super::Step::Drop(4),
-                super::Step::Refused(Refusal::NotHttp),
-                super::Step::Reply(crate::driver::BAD),
-                super::Step::Stop,
-            ],
+            &[super::Step::Drop(4), super::Step::Refused(Refusal::NotHttp), super::Step::Reply(b""), super::Step::Stop],
             "the PROXY protocol of HAProxy, version 2",
         ),
         request("a response", b"HTTP/1.1 200 OK\r\n\r\n", line, "RFC 9112 section 2.1"),

@@ -4,7 +4,7 @@ use weir_filters::http::{Abort, Eof};
 
 use super::{
     Allow, Asked, Client, DENY, Down, GET, More, NO, Next, OK, PASS, Row, Said, Server, Status, Step, Tunnel, Up, Wait,
-    abort, done, request, talk, tunnel,
+    abort, answer, done, request, talk, tunnel,
 };
 use crate::driver::DENIED;
 
@@ -16,6 +16,8 @@ const SOCKET: Asked = (
     .as_bytes(),
     Wait,
 );
+const SETTINGS: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
 const CONNECT: Asked = (b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", Wait);
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
 const OPENED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
@@ -64,6 +66,18 @@ fn asked() -> Vec<Row> {
         http("HTTP/3", upgrade!("http/3"), past),
         http("TLS", upgrade!("TLS/1.0, HTTP/1.1"), "RFC 2817: HTTP inside of TLS"),
         done("h2c not taken", upgrade!("h2c"), 200, OK, "RFC 9113 appendix A: servers ignore it"),
+        answer(
+            "h2c with settings",
+            (SETTINGS, Wait),
+            SWITCH,
+            &[Down(SWITCH.len()), Step::Http2],
+            "RFC 7540 section 3.2: HTTP/2, which is judged too",
+        ),
+        http("h2c with two settings", upgrade!("h2c\r\nHTTP2-Settings: AAMAAABk\r\nHTTP2-Settings: AAMAAABk"), past),
+        http("h2c with half a setting", upgrade!("h2c\r\nHTTP2-Settings: AAMAAA"), past),
+        http("h2c with settings that are none", upgrade!("h2c\r\nHTTP2-Settings: ===="), past),
+        http("h2c among others, with settings", upgrade!("h2c, websocket\r\nHTTP2-Settings: AAMAAABk"), past),
+        done("h2c with settings, not taken", (SETTINGS, Wait), 200, OK, "RFC 7540 section 3.2: servers may ignore it"),
         tunnel("CONNECT 200", CONNECT, 200, OPENED, "RFC 9110 section 9.3.6"),
         tunnel("CONNECT 204", CONNECT, 204, b"HTTP/1.1 204 N\r\n\r\n", "RFC 9110 section 9.3.6: any 2xx"),
         tunnel(
