@@ -37,6 +37,10 @@ fuzz: setup ## every fuzz target for 30 seconds; scripts/fuzz takes others
 deny: ## licences and sources of all dependencies; builds cargo-deny the first time, which takes minutes
 	scripts/deny
 
+soak: setup ## 30 minutes of mixed traffic, the policy edited twice a second
+	cargo build --locked --release --workspace
+	target/release/weir-bench soak
+
 fmt: ## format all code
 	cargo fmt --all
 	cargo fmt --manifest-path ebpf/Cargo.toml
@@ -46,4 +50,4 @@ clean: ## remove what was built
 	cargo clean
 	rm -rf ebpf/target filters/fuzz/target
 
-.PHONY: help setup demo check test bench-http bench-idle integrity fuzz deny fmt clean
+.PHONY: help setup demo check test bench-http bench-idle integrity soak fuzz deny fmt clean

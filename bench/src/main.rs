@@ -23,6 +23,7 @@ mod integrity;
 mod load;
 mod report;
 mod site;
+mod soak;
 mod subject;
 
 /// Measures weir beside its peers, in one run. Needs root; `scripts/setup bench` installs the peers.
@@ -41,6 +42,8 @@ enum Bench {
     Idle(idle::Options),
     /// Random bodies through weir, hashed at both ends.
     Integrity(integrity::Options),
+    /// Mixed traffic under changing policies: verdicts and memory.
+    Soak(soak::Options),
 }
 
 /// What every bench takes.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Bench::Http(options) => http::run(&options),
         Bench::Idle(options) => idle::run(&options),
         Bench::Integrity(options) => integrity::run(&options),
+        Bench::Soak(options) => soak::run(&options),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
