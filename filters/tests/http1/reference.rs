@@ -1,7 +1,7 @@
-//! A strict parser of another house, hyper, gets the same bytes: it finds the same messages at the same places, or one of
-//! the two refuses. What weir lets pass is exactly what hyper then sees.
+//! A strict parser of another house, hyper, gets the same bytes: it finds the same messages at the same places, or one
+//! of the two refuses. What weir lets pass is exactly what hyper then sees.
 
-use std::{cell::RefCell, convert::Infallible, time::Duration};
+use std::{cell::RefCell, convert::Infallible, error::Error as _, io, time::Duration};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::{
@@ -12,7 +12,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
-use weir_filters::http::{ClientStep, Decision, Eof};
+use weir_filters::http::{Abort, ClientStep, Decision, Eof, ServerStep};
 
 use crate::{
     driver::{Wire, show},
@@ -170,8 +170,14 @@ fn received(asked: Asked, answer: &[u8]) -> Result<(u16, Vec<u8>), bool> {
             Ok((response.status().as_u16(), collected(response.into_body()).await?))
         };
         let (_, _, result) = tokio::join!(connection, server, client);
-        result.map_err(|error: hyper::Error| error.is_incomplete_message())
+        result.map_err(|error: hyper::Error| error.is_incomplete_message() || is_end(&error))
     })
+}
+
+/// Whether the connection's end came within a body.
+fn is_end(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Bytes, and small damage to them.
@@ -241,8 +247,8 @@ fn answers() -> impl Strategy<Value = Vec<u8>> {
     damaged(answer)
 }
 
-/// The server sees the first `k` of what was judged, as it was judged; more only if the inspector had stopped to read, fewer
-/// only if it refused.
+/// The server sees the first `k` of what was judged, as it was judged; more only if the inspector had stopped to read,
+/// fewer only if it refused.
 fn agree(ours: &[Seen], theirs: &[Seen], stopped: bool, refused: bool) -> Result<(), TestCaseError> {
     for (mine, other) in ours.iter().zip(theirs) {
         let same = (&mine.method, &mine.host, &mine.path) == (&other.method, &other.host, &other.path);
@@ -293,7 +299,10 @@ proptest! {
         wire.client(asked.0);
         bytes.iter().for_each(|byte| _ = wire.server(&[*byte]));
         let by_end = wire.inspector.outstanding() > 0;
-        let complete = !wire.statuses().is_empty() && (!by_end || wire.server_eof() == Eof::Close);
+        // What comes behind a response is not of it.
+        let is_broken = matches!(wire.server_step, ServerStep::Abort(abort) if abort != Abort::Unsolicited);
+        let ends = !by_end || wire.server_eof() == Eof::Close;
+        let complete = !wire.statuses().is_empty() && ends && !is_broken;
         match received(asked, &wire.downstream) {
             Ok((status, body)) => {
                 prop_assert!(complete, "{} of {}", status, show(&wire.downstream));

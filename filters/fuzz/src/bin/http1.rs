@@ -1,8 +1,8 @@
 //! The HTTP/1 inspector, both directions.
 //!
 //! The input is a script. Its first byte chooses the limits (even: the defaults, odd: tight ones). The rest is what
-//! arrives, from the client at first; a byte 0xff says that the server's bytes follow, 0xfe the client's, and 0xfd that the
-//! caller has lost its patience with an expectation. So a mark between two pieces of one side is a cut.
+//! arrives, from the client at first; a byte 0xff says that the server's bytes follow, 0xfe the client's, and 0xfd that
+//! the caller has lost its patience with an expectation. So a mark between two pieces of one side is a cut.
 #![no_main]
 
 use driver::{Event, Wire, show};

@@ -1,7 +1,7 @@
 //! The rule compiler: any text as an expression, and requests that the result judges.
 //!
-//! The input is a list of texts, parted by zero bytes: method, path and host of a request, then method, path and host of
-//! each rule. An empty expression is one that is not there.
+//! The input is a list of texts, parted by zero bytes: method, path and host of a request, then method, path and host
+//! of each rule. An empty expression is one that is not there.
 #![no_main]
 
 use std::sync::Arc;
