@@ -22,6 +22,7 @@ mod idle;
 mod integrity;
 mod load;
 mod report;
+mod rules;
 mod site;
 mod soak;
 mod subject;
@@ -42,6 +43,8 @@ enum Bench {
     Idle(idle::Options),
     /// Random bodies through weir, hashed at both ends.
     Integrity(integrity::Options),
+    /// Requests in the inspector alone: time by number of rules.
+    Rules(rules::Options),
     /// Mixed traffic under changing policies: verdicts and memory.
     Soak(soak::Options),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Bench::Http(options) => http::run(&options),
         Bench::Idle(options) => idle::run(&options),
         Bench::Integrity(options) => integrity::run(&options),
+        Bench::Rules(options) => rules::run(&options),
         Bench::Soak(options) => soak::run(&options),
     });
     match done {
