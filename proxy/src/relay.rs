@@ -61,13 +61,15 @@ pub struct Common {
     pub drain: Rc<Drain>,
     /// The read buffer, used by one pair after the other.
     scratch: RefCell<Box<[u8]>>,
+    /// For long bodies.
+    pipes: pipe::Pool,
 }
 
 impl Common {
     /// For a new worker.
     pub fn new(call: Call, timeouts: Timeouts) -> Rc<Self> {
         let scratch = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
-        Rc::new(Self { call, timeouts, drain: Rc::default(), scratch })
+        Rc::new(Self { call, timeouts, drain: Rc::default(), scratch, pipes: pipe::Pool::default() })
     }
 }
 

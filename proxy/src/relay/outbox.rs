@@ -7,13 +7,16 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::{pipe::Pipe, wire::try_write};
+use super::{
+    pipe::{Pipe, Pool},
+    wire::try_write,
+};
 
 /// What waits to be written to one socket, in order. Usually nothing, and then it holds no memory.
 #[derive(Default)]
 pub(super) struct Outbox {
     /// What came by a pipe; it goes before the bytes.
-    pipe: Option<Box<Pipe>>,
+    pipe: Option<Pipe>,
     bytes: Vec<u8>,
     sent: usize,
 }
@@ -54,12 +57,13 @@ impl Outbox {
         from: &TcpStream,
         to: &TcpStream,
         most: u64,
+        pool: &Pool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, Broken>> {
         debug_assert!(self.is_empty());
         let pipe = match &mut self.pipe {
             Some(pipe) => pipe,
-            none => none.insert(Box::new(Pipe::new().map_err(Broken::Pipe)?)),
+            none => none.insert(pool.take().map_err(Broken::Pipe)?),
         };
         let moved =
             ready!(pipe.poll_fill(from, usize::try_from(most).unwrap_or(usize::MAX), cx)).map_err(|_| Broken::From)?;
@@ -71,9 +75,9 @@ impl Outbox {
     }
 
     /// The run of bytes is over.
-    pub(super) fn end_splice(&mut self) {
-        if self.pipe.as_ref().is_some_and(|pipe| pipe.held == 0) {
-            self.pipe = None;
+    pub(super) fn end_splice(&mut self, pool: &Pool) {
+        if let Some(pipe) = self.pipe.take_if(|pipe| pipe.held == 0) {
+            pool.put(pipe);
         }
     }
 

@@ -7,6 +7,7 @@
 //! A pair has a pipe only while such a run lasts.
 
 use std::{
+    cell::RefCell,
     io,
     os::fd::{AsFd, OwnedFd},
     task::{Context, Poll, ready},
@@ -19,6 +20,32 @@ use tokio::{io::Interest, net::TcpStream};
 pub(super) const SHORTEST: u64 = 256 << 10;
 /// The most that a pipe may hold without being asked for by root; one that is smaller works as well.
 const CAPACITY: usize = 1 << 20;
+
+/// Empty pipes that a worker keeps.
+const KEPT: usize = 16;
+
+/// The pipes that no pair of a worker is using.
+#[derive(Default)]
+pub(super) struct Pool(RefCell<Vec<Pipe>>);
+
+impl Pool {
+    /// An empty pipe.
+    ///
+    /// # Errors
+    /// Without descriptors.
+    pub(super) fn take(&self) -> io::Result<Pipe> {
+        let kept = self.0.borrow_mut().pop();
+        kept.map_or_else(Pipe::new, Ok)
+    }
+
+    /// Takes a pipe back.
+    pub(super) fn put(&self, pipe: Pipe) {
+        let mut kept = self.0.borrow_mut();
+        if pipe.held == 0 && kept.len() < KEPT {
+            kept.push(pipe);
+        }
+    }
+}
 
 /// A pipe and what is in it.
 pub(super) struct Pipe {
@@ -33,7 +60,7 @@ impl Pipe {
     ///
     /// # Errors
     /// Without descriptors.
-    pub(super) fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
         // The kernel may refuse: a user's pipes have a limit together.
         let _ = fcntl_setpipe_size(&writer, CAPACITY);

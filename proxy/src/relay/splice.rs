@@ -26,10 +26,10 @@ impl Relay {
             && !(self.flags.closing || self.flags.stopped || self.flags.upstream_deaf);
         let Upstream::Open(upstream) = &self.upstream else { return Ok(Spliced::Nothing) };
         if !wanted {
-            self.to_upstream.end_splice();
+            self.to_upstream.end_splice(&self.common.pipes);
             return Ok(Spliced::Nothing);
         }
-        match self.to_upstream.poll_splice(&self.client, upstream, run, cx) {
+        match self.to_upstream.poll_splice(&self.client, upstream, run, &self.common.pipes, cx) {
             Poll::Pending => {
                 self.armed.client_read = true;
                 Ok(Spliced::Pending)
@@ -58,10 +58,10 @@ impl Relay {
             && !self.flags.closing;
         let Upstream::Open(upstream) = &self.upstream else { return Ok(Spliced::Nothing) };
         if !wanted {
-            self.to_client.end_splice();
+            self.to_client.end_splice(&self.common.pipes);
             return Ok(Spliced::Nothing);
         }
-        match self.to_client.poll_splice(upstream, &self.client, run, cx) {
+        match self.to_client.poll_splice(upstream, &self.client, run, &self.common.pipes, cx) {
             Poll::Pending => {
                 self.armed.upstream_read = true;
                 Ok(Spliced::Pending)
