@@ -105,6 +105,19 @@ impl Wire {
         self.pump()
     }
 
+    /// As [`Self::server`], but byte by byte while the client waits: what it then sends depends on where the server paused.
+    pub(crate) fn server_paused(&mut self, bytes: &[u8]) -> &mut Self {
+        let waits = bytes.iter().take_while(|byte| {
+            let waits = self.client_step == ClientStep::Wait;
+            if waits {
+                self.server(&[**byte]);
+            }
+            waits
+        });
+        let told = waits.count();
+        self.server(&bytes[told..])
+    }
+
     pub(crate) fn client_eof(&mut self) -> Eof {
         self.inspector.client_eof()
     }

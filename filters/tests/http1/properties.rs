@@ -130,11 +130,12 @@ proptest! {
         prop_assert_eq!(show(&whole.discarded), show(&cut.discarded));
         prop_assert_eq!(whole.upstream.len() + whole.discarded.len() + whole.left(), client.len());
         prop_assert_eq!(whole.client_step, cut.client_step);
-        whole.server(&server);
+        whole.server_paused(&server);
         for piece in pieces(&server, &cuts) {
-            cut.server(piece);
+            cut.server_paused(piece);
         }
         prop_assert_eq!(show(&whole.downstream), show(&cut.downstream));
+        prop_assert_eq!(whole.from_server + whole.server_left(), server.len());
         prop_assert_eq!(show(&whole.upstream), show(&cut.upstream));
         prop_assert_eq!(whole.server_step, cut.server_step);
         prop_assert_eq!(&whole.judge.events, &cut.judge.events);

@@ -29,9 +29,9 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     reinspect(&run(limits, &acts, usize::MAX, Manner::AsItComes));
     // In large pieces and in drops.
     let acts = joined(acts);
-    let mut whole = run(limits, &acts, usize::MAX, Manner::Patient);
+    let mut whole = run(limits, &acts, usize::MAX, Manner::Paused);
     reinspect(&whole);
-    compare(&mut whole, run(limits, &acts, 1, Manner::Patient));
+    compare(&mut whole, run(limits, &acts, 1, Manner::Paused));
     compare(&mut whole, run(limits, &acts, 3, Manner::Spliced));
     Corpus::Keep
 });
@@ -66,9 +66,8 @@ fn joined(acts: Vec<Act>) -> Vec<Act> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
     AsItComes,
-    /// The server speaks byte by byte while the client waits for it: what the client may do then depends on where the
-    /// server paused.
-    Patient,
+    /// The server pauses behind every byte that the client waits for.
+    Paused,
     /// So, and what may pass unseen does.
     Spliced,
 }
@@ -78,16 +77,12 @@ fn run(limits: Limits, acts: &[Act], size: usize, manner: Manner) -> Wire {
     let mut wire = Wire::with(limits);
     wire.splices = manner == Manner::Spliced;
     for (side, bytes) in acts {
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let drop = manner != Manner::AsItComes && *side == SERVER && wire.client_step == ClientStep::Wait;
-            let (piece, behind) = rest.split_at(rest.len().min(if drop { 1 } else { size }));
-            if *side == SERVER {
-                wire.server(piece)
-            } else {
-                wire.client(piece)
+        for piece in bytes.chunks(size) {
+            match *side {
+                CLIENT => wire.client(piece),
+                _ if manner == Manner::AsItComes => wire.server(piece),
+                _ => wire.server_paused(piece),
             };
-            rest = behind;
         }
         if *side == RELEASE {
             wire.inspector.release();
