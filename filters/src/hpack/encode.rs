@@ -1,7 +1,7 @@
 //! Header blocks that leave the dynamic table alone: any decoder reads them, whatever its table holds.
 //!
 //! Strings are written plain. Huffman coding would save a quarter of the bytes on a path of one hop, where a request's
-//! block is less than a packet either way, and costs both ends more time than all the rest of the block.
+//! block is less than a packet either way, and the reader would need some ten times as long for the block.
 
 use super::static_table::{self, Found};
 

@@ -91,26 +91,30 @@ struct Pair {
     symbols: [u8; 2],
     /// How many; none if the first one's code is longer than the lookup.
     count: u8,
-    /// The bits of their codes.
+    /// The bits of their codes; if there is none, more than there ever are.
     bits: u8,
 }
 
 static PAIRS: [Pair; 1 << LOOKUP] = {
-    let mut pairs = [Pair { symbols: [0; 2], count: 0, bits: 0 }; 1 << LOOKUP];
+    let mut pairs = [Pair { symbols: [0; 2], count: 0, bits: u8::MAX }; 1 << LOOKUP];
     let mut prefix: u32 = 0;
     while prefix < 1 << LOOKUP {
         let pair = &mut pairs[prefix as usize];
         let mut window = prefix << (32 - LOOKUP);
+        let mut used = 0;
         while pair.count < 2 {
             let (symbol, bits) = symbol(window, &CANONICAL.0, &CANONICAL.1);
-            if (pair.bits + bits) as u32 > LOOKUP {
+            if (used + bits) as u32 > LOOKUP {
                 break;
             }
             // EOS has more bits than the lookup: the low byte is all of the symbol.
             pair.symbols[pair.count as usize] = symbol.to_le_bytes()[0];
             pair.count += 1;
-            pair.bits += bits;
+            used += bits;
             window <<= bits;
+        }
+        if pair.count > 0 {
+            pair.bits = used;
         }
         prefix += 1;
     }
@@ -168,7 +172,7 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
             bits.refill();
         }
         let pair = PAIRS[(bits.window >> (64 - LOOKUP)) as usize];
-        if pair.count > 0 && u32::from(pair.bits) <= bits.count {
+        if u32::from(pair.bits) <= bits.count {
             text[at..at + 2].copy_from_slice(&pair.symbols);
             at += usize::from(pair.count);
             bits.skip(pair.bits);
