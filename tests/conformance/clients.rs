@@ -240,7 +240,7 @@ fn allowed_and_denied_streams_mix_on_one_connection() {
         }
         for post in [false, true] {
             let mut h2load = stage.client.netns().command("h2load");
-            h2load.args(["-n", "300", "-c", "3", "-m", "10"]);
+            h2load.args(["-n", "360", "-c", "3", "-m", "10"]);
             if post {
                 let small = stage.dir().join("small-body");
                 fs::write(&small, body(5000)).expect("write a body");
@@ -251,9 +251,9 @@ fn allowed_and_denied_streams_mix_on_one_connection() {
             let answered = ran.printed.lines().find(|line| line.starts_with("status codes:")).unwrap_or_default();
             // The file server has no /echo to GET.
             let expected = if post || upstream.server != Server::Nghttpd {
-                "200 2xx, 0 3xx, 100 4xx"
+                "240 2xx, 0 3xx, 120 4xx"
             } else {
-                "0 2xx, 0 3xx, 300 4xx"
+                "0 2xx, 0 3xx, 360 4xx"
             };
             assert!(answered.contains(expected), "h2load -> {:?}, post: {post}: {}", upstream.server, ran.printed);
         }
