@@ -116,6 +116,7 @@ pub struct Relay {
     to_upstream: Outbox,
     flags: Flags,
     armed: Armed,
+    turn: Turn,
     clock: Clock,
 }
 
@@ -155,9 +156,37 @@ struct Flags {
 #[derive(Clone, Copy, Default)]
 struct Armed {
     client_read: bool,
-    client_write: bool,
     upstream_read: bool,
+    /// As of this round.
+    client_write: bool,
     upstream_write: bool,
+}
+
+/// How much a pair may do before others get their turn.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    reads_left: u8,
+    /// It goes on when they had theirs.
+    rests: bool,
+}
+
+impl Turn {
+    /// A connection that never runs dry moves so many buffers at a time.
+    const READS: u8 = 32;
+
+    fn begin() -> Self {
+        Self { reads_left: Self::READS, rests: false }
+    }
+
+    /// Counts a read; true if it has to wait for the next turn, for which the task will be woken.
+    fn rests(&mut self, cx: &Context<'_>) -> bool {
+        if self.reads_left == 0 && !self.rests {
+            self.rests = true;
+            cx.waker().wake_by_ref();
+        }
+        self.reads_left = self.reads_left.saturating_sub(1);
+        self.rests
+    }
 }
 
 impl Relay {
@@ -174,6 +203,7 @@ impl Relay {
             to_upstream: Outbox::default(),
             flags: Flags::default(),
             armed: Armed::default(),
+            turn: Turn::default(),
             clock: Clock::new(&common.timeouts),
             common,
         }
@@ -183,8 +213,9 @@ impl Relay {
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let common = Rc::clone(&self.common);
         let mut scratch = common.scratch.borrow_mut();
+        self.turn = Turn::begin();
         loop {
-            self.armed = Armed::default();
+            (self.armed.client_write, self.armed.upstream_write) = (false, false);
             loop {
                 let moved = self
                     .leave()
@@ -233,8 +264,8 @@ impl Relay {
         let upstream_busy = connecting || (open && !self.to_upstream.is_empty());
         (armed.client_write || self.to_client.is_empty())
             && (armed.upstream_write || !upstream_busy)
-            && (armed.client_read || !self.reads_client())
-            && (armed.upstream_read || !self.reads_upstream())
+            && (armed.client_read || self.turn.rests || !self.reads_client())
+            && (armed.upstream_read || self.turn.rests || !self.reads_upstream())
             && (!flags.retry || upstream_busy)
             && (!flags.retry_upstream || !self.to_client.is_empty())
     }

@@ -26,9 +26,12 @@ impl Relay {
                 Spliced::Some => continue,
                 Spliced::Pending => break,
             }
-            let data = match poll_read(&self.client, cx, scratch) {
+            if self.turn.rests(cx) {
+                break;
+            }
+            let data = match poll_read(&self.client, &mut self.armed.client_read, cx, scratch) {
                 Poll::Pending => {
-                    self.armed.client_read = true;
+                    self.turn.rests |= !self.armed.client_read;
                     break;
                 }
                 Poll::Ready(Err(_)) => return Err(End::ClientReset),

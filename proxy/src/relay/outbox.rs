@@ -65,8 +65,7 @@ impl Outbox {
             Some(pipe) => pipe,
             none => none.insert(pool.take().map_err(Broken::Pipe)?),
         };
-        let moved =
-            ready!(pipe.poll_fill(from, usize::try_from(most).unwrap_or(usize::MAX), cx)).map_err(|_| Broken::From)?;
+        let moved = ready!(pipe.poll_fill(from, most, cx)).map_err(|_| Broken::From)?;
         match pipe.poll_drain(to, cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(Broken::To(error))),
             // What is left in the pipe waits as other bytes do.

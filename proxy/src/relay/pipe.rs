@@ -18,7 +18,8 @@ use tokio::{io::Interest, net::TcpStream};
 
 /// Runs shorter than this are copied: a pipe costs a few system calls.
 pub(super) const SHORTEST: u64 = 256 << 10;
-/// The most that a pipe may hold without being asked for by root; one that is smaller works as well.
+/// The most that a pipe may hold without being asked for by root; one that is smaller works as well. No splice asks for
+/// more: the kernel refuses lengths that are negative as signed numbers.
 const CAPACITY: usize = 1 << 20;
 
 /// Empty pipes that a worker keeps.
@@ -68,7 +69,8 @@ impl Pipe {
     }
 
     /// Takes up to `most` bytes from a socket; 0 is the end of the stream.
-    pub(super) fn poll_fill(&mut self, from: &TcpStream, most: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_fill(&mut self, from: &TcpStream, most: u64, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let most = usize::try_from(most).unwrap_or(CAPACITY).min(CAPACITY);
         loop {
             ready!(from.poll_read_ready(cx))?;
             match from.try_io(Interest::READABLE, || transfer(from, &self.writer, most)) {

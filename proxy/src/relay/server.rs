@@ -29,9 +29,12 @@ impl Relay {
                 Spliced::Pending => break,
             }
             let Upstream::Open(stream) = &self.upstream else { break };
-            let data = match poll_read(stream, cx, scratch) {
+            if self.turn.rests(cx) {
+                break;
+            }
+            let data = match poll_read(stream, &mut self.armed.upstream_read, cx, scratch) {
                 Poll::Pending => {
-                    self.armed.upstream_read = true;
+                    self.turn.rests |= !self.armed.upstream_read;
                     break;
                 }
                 // The client has its last byte already.

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{End, Outbox, Relay, SCRATCH, Upstream, outbox::Broken, pipe};
+use super::{End, Outbox, Relay, SCRATCH, Upstream, outbox::Broken, pipe, wire::is_armed};
 
 /// A splice that brings less than this came upon the end of a burst; the next bytes are copied.
 const BULK: usize = SCRATCH / 4;
@@ -31,10 +31,12 @@ impl Relay {
         }
         match self.to_upstream.poll_splice(&self.client, upstream, run, &self.common.pipes, cx) {
             Poll::Pending => {
-                self.armed.client_read = true;
+                self.armed.client_read = is_armed();
+                self.turn.rests |= !self.armed.client_read;
                 Ok(Spliced::Pending)
             }
             Poll::Ready(Ok(moved)) => {
+                self.armed.client_read = false;
                 self.flags.client_is_bulky = moved >= BULK;
                 self.inspector.client_ran(moved as u64);
                 self.flags.moved = true;
@@ -63,10 +65,12 @@ impl Relay {
         }
         match self.to_client.poll_splice(upstream, &self.client, run, &self.common.pipes, cx) {
             Poll::Pending => {
-                self.armed.upstream_read = true;
+                self.armed.upstream_read = is_armed();
+                self.turn.rests |= !self.armed.upstream_read;
                 Ok(Spliced::Pending)
             }
             Poll::Ready(Ok(moved)) => {
+                self.armed.upstream_read = false;
                 self.flags.upstream_is_bulky = moved >= BULK;
                 self.inspector.server_ran(moved as u64);
                 self.flags.moved = true;

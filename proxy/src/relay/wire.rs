@@ -6,18 +6,33 @@
 
 use std::{
     io,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{io::Interest, net::TcpStream, task::coop};
+
+/// Whether what was just pending will wake the task. If not, the task has used up its turn with the runtime, and is polled
+/// again in any case.
+pub(super) fn is_armed() -> bool {
+    coop::has_budget_remaining()
+}
 
 /// Reads what is there; 0 is the end of the stream.
-pub(super) fn poll_read(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+///
+/// `armed` says that the stream will wake the task, and has not yet: then there is nothing to read, and no need to say once
+/// more that the task waits. It stays true until something comes, since tokio takes the waker away with the same event that
+/// makes the stream readable.
+pub(super) fn poll_read(
+    stream: &TcpStream,
+    armed: &mut bool,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
     loop {
-        ready!(stream.poll_read_ready(cx))?;
-        let mut short = None;
+        let (mut tried, mut short) = (false, None);
         let read = stream.try_io(Interest::READABLE, || {
+            tried = true;
             let (n, _) = recv(stream, &mut *buffer, RecvFlags::empty())?;
             if 0 < n && n < buffer.len() {
                 short = Some(n);
@@ -25,10 +40,18 @@ pub(super) fn poll_read(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut [
             }
             Ok(n)
         });
+        *armed &= !tried;
         match (short, read) {
             (Some(n), _) => return Poll::Ready(Ok(n)),
             (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
             (None, read) => return Poll::Ready(read),
+        }
+        if *armed {
+            return Poll::Pending;
+        }
+        if stream.poll_read_ready(cx)?.is_pending() {
+            *armed = is_armed();
+            return Poll::Pending;
         }
     }
 }
