@@ -164,6 +164,7 @@ impl Inspector {
     pub fn client_eof(&mut self) -> Eof {
         match &mut self.version {
             Version::Http1 { inspector, .. } => inspector.client_eof(),
+            Version::Http2(inspector) if inspector.is_waiting() => Eof::Wait,
             Version::Http2(_) => Eof::Shutdown,
         }
     }

@@ -55,19 +55,20 @@ pub struct Limits {
     pub fields: usize,
     /// Requests in progress. Envoy allows 1,024, Go 250, nginx 128.
     pub streams: usize,
-    /// Bytes of a direction's dynamic table. Chrome and nginx use 4 to 64 KiB.
+    /// Bytes of a direction's dynamic table, once SETTINGS speak of it. Chrome and nginx use 4 to 64 KiB.
     pub table_bytes: u32,
     /// SETTINGS frames of the client. Each must be answered; a client sends a handful in its life.
     pub settings: Rate,
     /// PING frames of the client. gRPC sends one per burst of data to measure the path, so each DATA frame of either
-    /// direction gives one back.
+    /// direction gives one back, and each PING of the server, which it answers.
     pub pings: Rate,
-    /// Requests that the client resets before they are answered ("rapid reset", CVE-2023-44487). An answered one gives one
-    /// back; nghttp2 allows 1,000 and 33 a second.
+    /// Requests that the client resets before they are answered ("rapid reset", CVE-2023-44487), or has reset by a frame
+    /// that may not be there (CVE-2025-8671). An answered one gives one back; nghttp2 allows 1,000 and 33 a second.
     pub resets: Rate,
     /// WINDOW_UPDATE frames of the client. Each DATA frame of the server gives two back.
     pub updates: Rate,
-    /// Frames that carry nothing: PRIORITY, DATA without bytes, unknown types. A request gives four back.
+    /// Frames that carry nothing: PRIORITY, DATA without bytes, what comes on a stream that is over, GOAWAY, unknown types.
+    /// A request gives four back.
     pub idle_frames: Rate,
 }
 
@@ -105,7 +106,7 @@ pub enum Refusal {
     #[error("frame on a closed stream")]
     StreamClosed,
     /// The header block cannot be decoded.
-    #[error("HPACK: {0}")]
+    #[error(transparent)]
     Compression(#[from] hpack::Error),
     /// Over [`Limits::block_bytes`] or [`Limits::block_frames`].
     #[error("header block too large")]

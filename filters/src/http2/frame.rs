@@ -8,6 +8,9 @@ pub(super) const HEADER: usize = 9;
 /// The largest payload that every peer takes (RFC 9113 section 4.2).
 pub(super) const SMALLEST_MAX: usize = 16_384;
 
+/// The bits of a stream's number, which are those of a window's increment, too.
+pub(super) const STREAM: u32 = 0x7fff_ffff;
+
 /// Frame types.
 pub(super) mod kind {
     pub(in crate::http2) const DATA: u8 = 0;
@@ -54,7 +57,7 @@ impl Frame {
     pub(super) fn parse(input: &[u8]) -> Option<Self> {
         let &[l2, l1, l0, kind, flags, s3, s2, s1, s0] = input.first_chunk::<HEADER>()?;
         let length = u32::from_be_bytes([0, l2, l1, l0]) as usize;
-        Some(Self { length, kind, flags, stream: u32::from_be_bytes([s3 & 0x7f, s2, s1, s0]) })
+        Some(Self { length, kind, flags, stream: u32::from_be_bytes([s3, s2, s1, s0]) & STREAM })
     }
 
     pub(super) fn has(&self, flag: u8) -> bool {

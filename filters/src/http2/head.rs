@@ -138,7 +138,9 @@ impl<'a> Request<'a> {
         } else {
             pseudo.scheme.is_some_and(is_scheme)
                 && pseudo.path.is_some_and(|path| !path.is_empty())
-                && (pseudo.protocol.is_none() || (method == "CONNECT" && pseudo.authority.is_some()))
+                && pseudo
+                    .protocol
+                    .is_none_or(|protocol| method == "CONNECT" && pseudo.authority.is_some() && is_protocol(protocol))
         };
         if !complete {
             return Err(Refusal::PseudoHeader);
@@ -152,7 +154,9 @@ impl<'a> Request<'a> {
         }
         if tunnel {
             self.head.target = self.head.host;
-            return if self.head.host.contains(':') { Ok(()) } else { Err(http::Refusal::Target.into()) };
+            let port = self.head.host.rsplit_once(':').map_or("", |(_, port)| port);
+            let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            return if digits { Ok(()) } else { Err(http::Refusal::Target.into()) };
         }
         // Servers that compare these two methods without case would frame the answer differently.
         if ["HEAD", "CONNECT"].iter().any(|name| method.eq_ignore_ascii_case(name) && method != *name) {
@@ -270,6 +274,10 @@ fn is_of_connection(name: &str, value: &[u8]) -> bool {
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn is_protocol(protocol: &str) -> bool {
+    !protocol.is_empty() && protocol.bytes().all(is_token)
 }
 
 fn is_scheme(scheme: &str) -> bool {

@@ -3,7 +3,7 @@
 //! ```text
 //!   client()                                                server()
 //!   ────────                                                ────────
-//!   Preface ──▶ Boundary ◀───────────────┐                  Boundary ◀──────────────────────┐
+//!   Preface ─▶ Settings ─▶ Boundary ◀────┐                  Settings ─▶ Boundary ◀──────────┐
 //!                  │ DATA, unknown types  │                    │ DATA, unknown types          │
 //!                  ├───▶ Payload ─────────┤                    ├───▶ Payload ─────────────────┤
 //!                  │  passed or dropped   │                    │        (window too small)    │
@@ -20,9 +20,11 @@
 //! **Contract.** `input` is always everything of that direction that was not consumed yet; bytes leave it only by
 //! `Forward(n)`, `Replace(n)` and `Discard(n)`, and all `n` must leave it before the next call. After *every* step of
 //! either direction the caller calls [`Inspector::take_reply`]; what it returns goes to the client before any further byte
-//! of the server's. Weir's own frames come between two frames of the server's, never within one, nor within a header block.
+//! of the server's. Weir's own frames come between two frames of the server's, never within one, nor within a header block,
+//! nor before the server's SETTINGS, which are to be its first (RFC 9113 section 3.4).
 //! How the bytes are cut into inputs makes no difference to what is judged, and none to the frames that each side gets, but
-//! for WINDOW_UPDATE: bytes are given back per input.
+//! for WINDOW_UPDATE, since bytes are given back per input, and for where DATA is cut that the client's window is too small
+//! for.
 
 use std::{borrow::Cow, collections::VecDeque, time::Instant};
 
@@ -43,6 +45,10 @@ mod server;
 
 /// Bytes for the client that may wait for the end of a server's frame.
 const REPLIES: usize = 64 << 10;
+
+/// Bytes for the upstream that are written anew in one step, or little more. A block of the client's may come to much more
+/// without the table that it was written with.
+const REWRITTEN: usize = 64 << 10;
 
 /// What the client's bytes ask the caller to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +94,7 @@ pub enum Abort {
     #[error("malformed frame")]
     Frame,
     /// A header block that cannot be decoded.
-    #[error("HPACK: {0}")]
+    #[error(transparent)]
     Compression(hpack::Error),
     /// A header block over [`Limits::block_bytes`] or [`Limits::block_frames`].
     #[error("header block too large")]
@@ -119,12 +125,15 @@ pub trait Judge {
     fn now(&mut self) -> Instant;
 }
 
+/// Bytes of a dynamic table before SETTINGS say otherwise (RFC 9113 section 6.5.2).
+const INITIAL_TABLE: usize = 4_096;
+
 /// Where a direction stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Before the client's preface.
     Preface,
-    /// Before the client's first frame, which is to be SETTINGS.
+    /// Before the first frame, which is to be SETTINGS.
     Settings,
     /// Between two frames.
     Boundary,
@@ -160,6 +169,8 @@ pub struct Inspector {
     closing: bool,
     /// GOAWAY was sent: no new request.
     leaving: bool,
+    /// The last stream that a GOAWAY has named; the next must name none above it (RFC 9113 section 6.8).
+    promised: u32,
     /// What goes in place of the input's bytes.
     out: Vec<u8>,
     /// A frame of the client's has begun, and cannot be dealt with yet.
@@ -201,6 +212,10 @@ impl Windows {
 struct Unacknowledged(VecDeque<Option<(u32, u32)>>);
 
 impl Unacknowledged {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Nobody lets so many wait.
     const LIMIT: usize = 64;
 
@@ -248,18 +263,18 @@ impl Inspector {
 
     /// A connection whose client begins with the preface.
     pub fn new(limits: Limits) -> Self {
-        let table = (limits.table_bytes as usize).min(4_096);
         Self {
             limits,
             client: Place::Preface,
-            server: Place::Boundary,
-            requests: hpack::Decoder::new(table),
-            responses: hpack::Decoder::new(table),
+            server: Place::Settings,
+            requests: hpack::Decoder::new(INITIAL_TABLE),
+            responses: hpack::Decoder::new(INITIAL_TABLE),
             streams: Streams::default(),
             scratch: Scratch::default(),
             replies: Vec::new(),
             closing: false,
             leaving: false,
+            promised: frame::STREAM,
             out: Vec::new(),
             partial: false,
             rewrites: false,
@@ -287,25 +302,49 @@ impl Inspector {
 
     /// The frames whose turn it is. After a reply with `close` nothing follows.
     pub fn take_reply(&mut self) -> Option<Reply> {
-        let between = matches!(self.server, Place::Boundary | Place::Rest(_));
-        if !between || (self.replies.is_empty() && !self.closing) {
+        if !self.has_reply() {
             return None;
         }
-        let bytes = std::mem::take(&mut self.replies);
+        let mut bytes = std::mem::take(&mut self.replies);
+        if self.server == Place::Settings {
+            let mut settings = Vec::new();
+            Frame { length: 0, kind: frame::kind::SETTINGS, flags: 0, stream: 0 }.write(&mut settings);
+            bytes.splice(..0, settings);
+        }
         // Once is enough.
         Some(Reply { bytes: bytes.into(), close: std::mem::take(&mut self.closing) })
+    }
+
+    /// Whether it is the turn of weir's own frames.
+    fn has_reply(&self) -> bool {
+        match self.server {
+            Place::Boundary | Place::Rest(_) => self.closing || !self.replies.is_empty(),
+            // A server that has not spoken yet may have nothing to answer.
+            Place::Settings => self.closing,
+            _ => false,
+        }
     }
 
     /// Tells the client to open no more streams; those that are open go on.
     pub fn leave(&mut self) {
         if !std::mem::replace(&mut self.leaving, true) && self.client != Place::Stopped {
-            frame::go_away(&mut self.replies, self.streams.last, Code::None);
+            self.go_away(Code::None);
         }
+    }
+
+    fn go_away(&mut self, code: Code) {
+        self.promised = self.promised.min(self.streams.last);
+        frame::go_away(&mut self.replies, self.promised, code);
     }
 
     /// The server has closed its direction: is it where it may?
     pub fn server_eof(&self) -> Result<(), Abort> {
-        if self.server == Place::Boundary { Ok(()) } else { Err(Abort::Truncated) }
+        if matches!(self.server, Place::Settings | Place::Boundary) { Ok(()) } else { Err(Abort::Truncated) }
+    }
+
+    /// Whether the client's bytes wait for a reply to be taken; see [`ClientStep::Wait`].
+    pub fn is_waiting(&self) -> bool {
+        self.replies.len() > REPLIES
     }
 
     /// Whether a part of a frame of the client's is there that waits for the rest. For head timeouts.
@@ -313,9 +352,9 @@ impl Inspector {
         self.partial
     }
 
-    /// Whether no request is in progress.
+    /// Whether no request is in progress, and no answer is owed.
     pub fn is_idle(&self) -> bool {
-        self.streams.len() == 0 && self.server == Place::Boundary
+        self.streams.len() == 0 && matches!(self.server, Place::Settings | Place::Boundary) && self.replies.is_empty()
     }
 
     /// Requests that are not answered completely.
@@ -356,6 +395,5 @@ impl Inspector {
     /// What must hold between steps.
     fn check_invariants(&self) {
         debug_assert!(self.streams.len() <= self.limits.streams + 1, "streams over their limit");
-        debug_assert!(self.windows.borrowed == 0 || self.windows.connection <= i64::from(i32::MAX) * 4);
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) left: Option<u64>,
     /// Status of the final response, or 0.
     pub(super) status: u16,
+    /// The judge was told of it.
+    pub(super) answered: bool,
     /// The response is gRPC, whose status comes with the trailers.
     pub(super) is_grpc: bool,
 }

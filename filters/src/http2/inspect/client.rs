@@ -1,10 +1,10 @@
 //! The client's direction.
 
-use super::{ClientStep, Inspector, Judge, Place, REPLIES};
+use super::{ClientStep, Inspector, Judge, Place, REWRITTEN};
 use crate::{
     http::Decision,
     http2::{
-        Code, PREFACE, Refusal,
+        Code, Limits, PREFACE, Refusal,
         deny::Answer,
         frame::{self, Frame, flag, kind},
         head::{Fields, Request},
@@ -48,7 +48,7 @@ impl Inspector {
             if pass.at == input.len() {
                 break ClientStep::NeedMore;
             }
-            if self.replies.len() > REPLIES {
+            if self.is_waiting() || self.out.len() > REWRITTEN {
                 break ClientStep::Wait;
             }
             let before = self.out.len();
@@ -66,7 +66,11 @@ impl Inspector {
                     pass.at += n;
                 }
                 Part::NeedMore => break ClientStep::NeedMore,
-                Part::Stop => break ClientStep::Stop,
+                Part::Stop => {
+                    // Whether a part of it goes must not depend on what was read with it.
+                    self.out.truncate(before);
+                    break ClientStep::Stop;
+                }
             }
         };
         if self.credit > 0 {
@@ -138,9 +142,9 @@ impl Inspector {
             kind::HEADERS => return self.client_headers(frame, input, fields, judge),
             // Only within a header block, or from a server.
             kind::CONTINUATION | kind::PUSH_PROMISE => return Err(Refusal::Frame),
+            kind::SETTINGS if frame.length > frame::SMALLEST_MAX => return Err(Refusal::FrameSize),
             kind::RST_STREAM | kind::SETTINGS | kind::PING | kind::WINDOW_UPDATE | kind::PRIORITY => {}
-            // What it says is between the two ends.
-            kind::GOAWAY => return Ok(self.stream_payload(frame, input, true)),
+            // What they say is between the two ends.
             _ => {
                 self.spend_idle(judge)?;
                 return Ok(self.stream_payload(frame, input, true));
@@ -150,7 +154,7 @@ impl Inspector {
         match frame.kind {
             kind::SETTINGS => self.client_settings(frame, payload, judge),
             kind::PING => {
-                if !frame.has(flag::ACK) && !self.budgets.pings.spend(|| judge.now()) {
+                if !self.budgets.pings.spend(|| judge.now()) {
                     return Err(Refusal::PingFlood);
                 }
                 Ok(Part::Forward(frame.total()))
@@ -182,6 +186,9 @@ impl Inspector {
 
     fn client_settings(&mut self, frame: Frame, payload: &[u8], judge: &mut impl Judge) -> Result<Part, Refusal> {
         if frame.has(flag::ACK) {
+            if self.of_server.is_empty() {
+                self.spend_idle(judge)?;
+            }
             // The upstream lowers its table with this; the next block that is written anew must say so.
             self.announce |= self.of_server.acknowledge(&mut self.requests, &self.limits);
             return Ok(Part::Forward(frame.total()));
@@ -203,7 +210,7 @@ impl Inspector {
         if !self.budgets.updates.spend(|| judge.now()) {
             return Err(Refusal::UpdateFlood);
         }
-        let increment = frame::number(payload) & 0x7fff_ffff;
+        let increment = frame::number(payload) & frame::STREAM;
         if frame.stream != 0 {
             return self.on_stream(frame);
         }
@@ -231,24 +238,30 @@ impl Inspector {
     fn client_reset(&mut self, frame: Frame, judge: &mut impl Judge) -> Result<Part, Refusal> {
         let part = self.on_stream(frame)?;
         match self.streams.remove(frame.stream) {
-            Some(Stream { server_ended: false, .. }) => {
-                judge.stream_reset(frame.stream);
-                if !self.budgets.resets.spend(|| judge.now()) {
-                    return Err(Refusal::ResetFlood);
-                }
-            }
-            Some(_) => {}
+            Some(stream) => self.unanswered(frame.stream, stream, judge)?,
             None => self.spend_idle(judge)?,
         }
         Ok(part)
     }
 
-    fn client_data(&mut self, frame: Frame, input: &[u8], judge: &mut impl Judge) -> Result<Part, Refusal> {
-        let padded = frame.has(flag::PADDED);
-        if padded && input.len() == frame::HEADER {
-            return Ok(Part::NeedMore);
+    /// The client's doing ends a stream before the server has. That costs the upstream more than the client.
+    fn unanswered(&mut self, id: u32, stream: Stream, judge: &mut impl Judge) -> Result<(), Refusal> {
+        if stream.server_ended {
+            return Ok(());
         }
-        let padding = if padded { 1 + usize::from(input[frame::HEADER]) } else { 0 };
+        if !stream.answered {
+            judge.stream_reset(id);
+        }
+        if self.budgets.resets.spend(|| judge.now()) { Ok(()) } else { Err(Refusal::ResetFlood) }
+    }
+
+    fn client_data(&mut self, frame: Frame, input: &[u8], judge: &mut impl Judge) -> Result<Part, Refusal> {
+        let padding = match input.get(frame::HEADER) {
+            _ if !frame.has(flag::PADDED) => 0,
+            _ if frame.length == 0 => return Err(Refusal::Frame),
+            None => return Ok(Part::NeedMore),
+            Some(padding) => 1 + usize::from(*padding),
+        };
         let body = frame.length.checked_sub(padding).ok_or(Refusal::Frame)? as u64;
         if frame.stream > self.streams.last {
             return Err(Refusal::Frame);
@@ -282,7 +295,7 @@ impl Inspector {
                 pass
             }
             Err(refusal) => {
-                self.break_stream(frame.stream, refusal, judge);
+                self.break_stream(frame.stream, refusal, ends, judge)?;
                 false
             }
         };
@@ -299,22 +312,19 @@ impl Inspector {
         self.streams.tidy(stream);
     }
 
-    /// Ends a stream that cannot go on, towards both sides.
-    fn break_stream(&mut self, id: u32, refusal: Refusal, judge: &mut impl Judge) {
-        match self.streams.remove(id) {
-            Some(stream) => {
-                judge.stream_refused(refusal, None);
-                if stream.passed {
-                    frame::reset(&mut self.out, id, Code::Protocol);
-                    if !stream.server_ended {
-                        judge.stream_reset(id);
-                    }
-                }
-                frame::reset(&mut self.replies, id, refusal.code());
-            }
-            // It was over before; a client that had not heard so yet needs no telling.
-            None => frame::reset(&mut self.replies, id, refusal.code()),
+    /// Ends a stream that cannot go on, towards both sides. `ends` is whether the client has ended it with this frame.
+    fn break_stream(&mut self, id: u32, refusal: Refusal, ends: bool, judge: &mut impl Judge) -> Result<(), Refusal> {
+        frame::reset(&mut self.replies, id, refusal.code());
+        let Some(stream) = self.streams.remove(id) else { return Ok(()) };
+        judge.stream_refused(refusal, None);
+        // What is under way is dropped without another word (RFC 9113 section 5.4.2).
+        let client_ended = stream.client_ended || ends;
+        self.streams.insert(id, Stream { passed: false, client_ended, server_ended: true, ..stream });
+        if !stream.passed {
+            return Ok(());
         }
+        frame::reset(&mut self.out, id, Code::Protocol);
+        self.unanswered(id, stream, judge)
     }
 
     /// Collects and judges a header block.
@@ -326,7 +336,7 @@ impl Inspector {
         judge: &mut impl Judge,
     ) -> Result<Part, Refusal> {
         let mut joined = Vec::new();
-        let Some(block) = collect(frame, input, &mut joined, self.limits.block_bytes, self.limits.block_frames)? else {
+        let Some(block) = collect(frame, input, &mut joined, &self.limits, self.max_frame)? else {
             return Ok(Part::NeedMore);
         };
         fields.decode(&mut self.requests, block.bytes, &self.limits)?;
@@ -399,6 +409,7 @@ impl Inspector {
             return Err(Refusal::StreamClosed);
         }
         if !stream.passed {
+            self.spend_idle(judge)?;
             if ends {
                 self.client_ended(id);
             }
@@ -412,7 +423,7 @@ impl Inspector {
                 Ok(true)
             }
             Err(refusal) => {
-                self.break_stream(id, refusal, judge);
+                self.break_stream(id, refusal, ends, judge)?;
                 Ok(false)
             }
         }
@@ -422,7 +433,7 @@ impl Inspector {
     fn refuse(&mut self, refusal: Refusal, judge: &mut impl Judge) -> Part {
         judge.stream_refused(refusal, None);
         self.client = Place::Stopped;
-        frame::go_away(&mut self.replies, self.streams.last, refusal.code());
+        self.go_away(refusal.code());
         self.closing = true;
         Part::Stop
     }
@@ -456,25 +467,28 @@ pub(super) fn collect<'a>(
     frame: Frame,
     input: &'a [u8],
     joined: &'a mut Vec<u8>,
-    most_bytes: usize,
-    most_frames: usize,
+    limits: &Limits,
+    max_frame: usize,
 ) -> Result<Option<Block<'a>>, Refusal> {
     let mut at = frame.total();
     let mut last = frame;
     let mut frames = 1;
     while !last.has(flag::END_HEADERS) {
-        if at > most_bytes || frames == most_frames {
+        if at > limits.block_bytes || frames == limits.block_frames {
             return Err(Refusal::BlockTooLarge);
         }
         let Some(next) = input.get(at..).and_then(Frame::parse) else { return Ok(None) };
         if next.kind != kind::CONTINUATION || next.stream != frame.stream {
             return Err(Refusal::Frame);
         }
+        if next.length > max_frame {
+            return Err(Refusal::FrameSize);
+        }
         at += next.total();
         frames += 1;
         last = next;
     }
-    if at > most_bytes {
+    if at > limits.block_bytes {
         return Err(Refusal::BlockTooLarge);
     }
     if input.len() < at {

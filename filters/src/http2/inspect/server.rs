@@ -45,7 +45,8 @@ impl Inspector {
         self.out.clear();
         let (mut at, mut copied) = (0, false);
         let last = loop {
-            if at == input.len() {
+            // Weir's frames may have waited for this place; what comes behind may depend on them, as header blocks do.
+            if at == input.len() || (at > 0 && self.has_reply()) {
                 break ServerStep::NeedMore;
             }
             let before = self.out.len();
@@ -98,6 +99,9 @@ impl Inspector {
     }
 
     fn server_frame(&mut self, frame: Frame, input: &[u8], judge: &mut impl Judge) -> Result<Part, Abort> {
+        if self.server == Place::Settings && (frame.kind != kind::SETTINGS || frame.has(flag::ACK)) {
+            return Err(Abort::Frame);
+        }
         match frame.kind {
             kind::DATA => Ok(self.server_data(frame, frame::HEADER, judge)),
             kind::HEADERS => self.server_headers(frame, input, judge),
@@ -106,6 +110,11 @@ impl Inspector {
             kind::SETTINGS => self.server_settings(frame, input),
             kind::RST_STREAM => {
                 self.server_reset(frame.stream, judge);
+                Ok(self.server_payload(frame.length, frame::HEADER))
+            }
+            kind::GOAWAY => Ok(self.server_goes_away(frame, input)),
+            kind::PING => {
+                self.budgets.pings.refund(1);
                 Ok(self.server_payload(frame.length, frame::HEADER))
             }
             // What they say is between the two ends.
@@ -155,7 +164,8 @@ impl Inspector {
     /// Collects a header block; a response's status is seen, and passes.
     fn server_headers(&mut self, frame: Frame, input: &[u8], judge: &mut impl Judge) -> Result<Part, Abort> {
         let mut joined = Vec::new();
-        let collected = collect(frame, input, &mut joined, self.limits.block_bytes, self.limits.block_frames);
+        // What size the client takes is its own concern.
+        let collected = collect(frame, input, &mut joined, &self.limits, usize::MAX);
         let block = match collected {
             Ok(Some(block)) => block,
             Ok(None) => return Ok(Part::NeedMore),
@@ -175,6 +185,7 @@ impl Inspector {
             if !ends && response.is_grpc {
                 judge.stream_answering(frame.stream);
             } else if !ends {
+                stream.answered = true;
                 judge.stream_answered(frame.stream, status, None);
             }
         }
@@ -191,18 +202,37 @@ impl Inspector {
             return;
         }
         stream.server_ended = true;
-        // An answer that ended with its head was not reported then.
-        judge.stream_answered(id, stream.status, grpc_status);
+        if !std::mem::replace(&mut stream.answered, true) {
+            judge.stream_answered(id, stream.status, grpc_status);
+        }
         self.budgets.resets.refund(1);
         self.streams.tidy(id);
     }
 
     fn server_reset(&mut self, id: u32, judge: &mut impl Judge) {
         let Some(stream) = self.streams.get_mut(id) else { return };
-        if !std::mem::replace(&mut stream.server_ended, true) {
+        if !std::mem::replace(&mut stream.server_ended, true) && !stream.answered {
             judge.stream_reset(id);
         }
         self.streams.tidy(id);
+    }
+
+    /// GOAWAY. The last stream that it names must not be above the one that weir, or the server, has named before.
+    fn server_goes_away(&mut self, frame: Frame, input: &[u8]) -> Part {
+        const HEAD: usize = frame::HEADER + 4;
+        if frame.total() < HEAD {
+            return self.server_payload(frame.length, frame::HEADER);
+        }
+        let Some(last) = input.get(frame::HEADER..HEAD) else { return Part::NeedMore };
+        let last = frame::number(last) & frame::STREAM;
+        let part = self.server_payload(frame.total() - HEAD, HEAD);
+        if last <= self.promised {
+            self.promised = last;
+            return part;
+        }
+        frame.write(&mut self.out);
+        self.out.extend_from_slice(&self.promised.to_be_bytes());
+        Part::Replace(HEAD)
     }
 
     fn server_settings(&mut self, frame: Frame, input: &[u8]) -> Result<Part, Abort> {
@@ -210,6 +240,7 @@ impl Inspector {
             return Err(Abort::Frame);
         }
         let Some(payload) = input.get(frame::HEADER..frame.total()) else { return Ok(Part::NeedMore) };
+        self.server = Place::Boundary;
         if frame.has(flag::ACK) {
             self.of_client.acknowledge(&mut self.responses, &self.limits);
             return Ok(Part::Forward(frame.total()));
