@@ -382,8 +382,9 @@ impl Inspector {
             let _ = self.responses.decode(&block, |_| {});
         }
         debug_assert!(self.replies.len() > start);
-        self.windows.connection -= answer.data() as i64;
-        self.windows.borrowed += answer.data() as u32;
+        let data = u32::try_from(answer.data()).unwrap_or(u32::MAX);
+        self.windows.connection -= i64::from(data);
+        self.windows.borrowed += data;
     }
 
     /// Whether the client's windows have room for the body of a 403.

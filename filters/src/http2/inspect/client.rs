@@ -300,7 +300,7 @@ impl Inspector {
             }
         };
         if !pass {
-            self.credit = self.credit.saturating_add(frame.length as u32);
+            self.credit = self.credit.saturating_add(u32::try_from(frame.length).unwrap_or(u32::MAX));
         }
         Ok(self.stream_payload(frame, input, pass))
     }
