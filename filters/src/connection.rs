@@ -80,6 +80,8 @@ pub trait Judge: http::Judge + http2::Judge {
 /// The state of one connection.
 pub struct Inspector {
     version: Version,
+    /// A part of the preface is there, or of a method that begins as it does.
+    in_preface: bool,
 }
 
 enum Version {
@@ -94,16 +96,21 @@ enum Version {
 impl Inspector {
     /// A new connection.
     pub fn new() -> Self {
-        Self { version: Version::Http1 { inspector: http::Inspector::new(http::Limits::default()), fresh: true } }
+        Self {
+            version: Version::Http1 { inspector: http::Inspector::new(http::Limits::default()), fresh: true },
+            in_preface: false,
+        }
     }
 
     /// What to do with the client's bytes. `input` is all that was not consumed yet.
     pub fn client(&mut self, input: &[u8], judge: &mut impl Judge) -> ClientStep {
         if let Version::Http1 { fresh: fresh @ true, .. } = &mut self.version {
             let preface = &http2::PREFACE[..];
+            self.in_preface = false;
             if input.starts_with(preface) {
                 self.version = Version::Http2(Box::new(http2::Inspector::new(http2::Limits::default())));
             } else if preface.starts_with(input) {
+                self.in_preface = !input.is_empty();
                 return ClientStep::NeedMore;
             } else {
                 *fresh = false;
@@ -221,7 +228,7 @@ impl Inspector {
     /// Whether nothing is outstanding.
     pub fn is_idle(&self) -> bool {
         match &self.version {
-            Version::Http1 { inspector, .. } => inspector.is_idle(),
+            Version::Http1 { inspector, .. } => inspector.is_idle() && !self.in_preface,
             Version::Http2(inspector) => inspector.is_idle(),
         }
     }
@@ -229,7 +236,7 @@ impl Inspector {
     /// Whether a part of a request's head is there. For head timeouts.
     pub fn in_head(&self) -> bool {
         match &self.version {
-            Version::Http1 { inspector, .. } => inspector.in_head(),
+            Version::Http1 { inspector, .. } => inspector.in_head() || self.in_preface,
             Version::Http2(inspector) => inspector.in_head(),
         }
     }

@@ -48,6 +48,17 @@ fn the_preface_tells() {
     }
 }
 
+/// For the time limit on heads.
+#[test]
+fn a_part_of_the_preface_is_a_part_of_a_head() {
+    let mut wire = wire();
+    assert!(wire.inspector.is_idle() && !wire.inspector.in_head());
+    feed(&mut wire, 1, &PREFACE[..9], b"");
+    assert!(!wire.inspector.is_idle() && wire.inspector.in_head());
+    feed(&mut wire, 1, &PREFACE[9..], b"");
+    assert!(wire.inspector.is_idle() && !wire.inspector.in_head());
+}
+
 #[test]
 fn what_is_almost_the_preface_is_http1() {
     for text in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", "PRI * HTTP/2.1\r\n\r\n", "PRI * HTTP/2.0\r\nHost: a\r\n\r\n"] {
