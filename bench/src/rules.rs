@@ -88,7 +88,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn measure(shape: &Shape, count: usize) -> Result<Row> {
     let http: Vec<HttpRule> =
         (0..count).map(|n| HttpRule { path: Some((shape.rule)(n)), ..HttpRule::default() }).collect();
