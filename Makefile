@@ -18,10 +18,15 @@ check: ## formatting, lints, unit tests, the house's arrows: neither root nor th
 test: setup ## everything; what CI runs
 	scripts/test
 
-bench-http: setup ## CPU per request beside Envoy, HAProxy and nginx, in one run
+bench-http: setup ## CPU and time per request beside Envoy, HAProxy and nginx, in one run; half an hour
 	scripts/setup bench
 	cargo build --locked --release --workspace
 	target/release/weir-bench http
+
+bench-body: setup ## CPU per GiB of a long response, beside a plain copy, HAProxy and Envoy
+	scripts/setup bench
+	cargo build --locked --release --workspace
+	target/release/weir-bench body
 
 bench-idle: setup ## memory of 5,000 idle keep-alive pairs
 	cargo build --locked --release --workspace
@@ -50,4 +55,4 @@ clean: ## remove what was built
 	cargo clean
 	rm -rf ebpf/target filters/fuzz/target
 
-.PHONY: help setup demo check test bench-http bench-idle integrity soak fuzz deny fmt clean
+.PHONY: help setup demo check test bench-http bench-body bench-idle integrity soak fuzz deny fmt clean

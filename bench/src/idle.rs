@@ -4,8 +4,7 @@
 //! all clients, so their figure is of one socket and its state.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,11 +14,15 @@ use weir_lab::{Process, in_netns};
 
 use crate::Common;
 use crate::report;
-use crate::site::{ALLOWED_PATH, Site};
-use crate::subject::Subject;
+use crate::site::Site;
+use crate::subject::{Setup, Subject};
+use crate::work::Protocol;
 
-/// User-space memory that weir may use per idle pair.
-const BAR_KIB: f64 = 8.0;
+mod http1;
+mod http2;
+
+/// User-space memory that weir may use per idle pair of HTTP/1.1.
+const BAR_KIB: f64 = 4.0;
 
 /// `weir-bench idle`
 #[derive(Debug, Args)]
@@ -29,6 +32,9 @@ pub(crate) struct Options {
     /// The subjects to measure; only those with a process of their own can be.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Subject::Weir])]
     only: Vec<Subject>,
+    /// What the connections speak: h1, h2.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Protocol::H1, Protocol::H2])]
+    protocol: Vec<Protocol>,
     /// Connections to open; each costs a proxy two descriptors.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=9000))]
     pairs: u32,
@@ -37,6 +43,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Row {
     work: &'static str,
+    protocol: &'static str,
     subject: &'static str,
     workers: u32,
     pairs: u32,
@@ -57,25 +64,31 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for subject in &options.only {
         subject.program(&options.common.weir)?;
     }
-    let site = Site::build()?;
-    let rows: Result<Vec<Row>> = options.only.iter().map(|subject| measure(*subject, &site, options)).collect();
-    let rows = rows?;
+    ensure!(!options.protocol.contains(&Protocol::Grpc), "an idle connection of gRPC is one of h2");
+    let site = Site::build(&options.protocol)?;
+    let mut rows = Vec::new();
+    for protocol in &options.protocol {
+        for subject in options.only.iter().filter(|subject| subject.speaks(*protocol)) {
+            rows.push(measure(*subject, *protocol, &site, options)?);
+        }
+    }
     let kib = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     let cells = rows.iter().map(|row| {
-        [row.subject.to_owned(), row.pairs.to_string(), kib(row.rss_bytes_per_pair), kib(row.anon_bytes_per_pair)]
+        let title = format!("{:<8}  {}", row.protocol, row.subject);
+        [title, row.pairs.to_string(), kib(row.rss_bytes_per_pair), kib(row.anon_bytes_per_pair)]
     });
-    report::table(["subject", "pairs", "RSS KiB/pair", "anonymous KiB/pair"], &cells.collect::<Vec<_>>());
-    for row in rows.iter().filter(|row| row.subject == "weir") {
+    report::table(["protocol  subject", "pairs", "RSS KiB/pair", "anonymous KiB/pair"], &cells.collect::<Vec<_>>());
+    for row in rows.iter().filter(|row| row.subject == "weir" && row.protocol == Protocol::H1.name()) {
         // The larger of the two: it may only be better than this.
         let bytes = row.rss_bytes_per_pair.max(row.anon_bytes_per_pair);
-        report::bar("user-space memory per idle pair, weir", bytes / 1024.0, BAR_KIB, " KiB");
+        report::bar("user-space memory per idle pair of HTTP/1.1, weir", bytes / 1024.0, BAR_KIB, " KiB");
     }
     println!("written to {}", report::write(&options.common.out, "idle", &rows)?.display());
     Ok(())
 }
 
-fn measure(subject: Subject, site: &Site, options: &Options) -> Result<Row> {
-    let running = subject.start(site, &options.common.weir)?;
+fn measure(subject: Subject, protocol: Protocol, site: &Site, options: &Options) -> Result<Row> {
+    let running = subject.start(site, &options.common.weir, Setup { protocol, workers: 1 })?;
     let process = running.process.as_ref().with_context(|| format!("{} has no process", subject.name()))?;
     let before = memory(process)?;
     let target = running.target;
@@ -83,17 +96,20 @@ fn measure(subject: Subject, site: &Site, options: &Options) -> Result<Row> {
     for n in 0..options.pairs {
         let stream = in_netns(running.from, || TcpStream::connect_timeout(&target.into(), Duration::from_secs(5)));
         let mut stream = stream.with_context(|| format!("connection {n} through {}", subject.name()))?;
-        request(&mut stream, target).with_context(|| format!("request on connection {n} ({})", subject.name()))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        request(&mut stream, protocol, 0).with_context(|| format!("request on connection {n} ({})", subject.name()))?;
         open.push(stream);
     }
     // All of them still there: a proxy that closes idle connections early would look small.
     for (n, stream) in open.iter_mut().enumerate() {
-        request(stream, target).with_context(|| format!("second request on connection {n} ({})", subject.name()))?;
+        request(stream, protocol, 1)
+            .with_context(|| format!("second request on connection {n} ({})", subject.name()))?;
     }
     let after = memory(process)?;
     let per_pair = |before: u64, after: u64| (f64_of(after.saturating_sub(before)) / f64::from(options.pairs)).round();
     Ok(Row {
         work: "idle",
+        protocol: protocol.name(),
         subject: subject.name(),
         workers: 1,
         pairs: options.pairs,
@@ -107,35 +123,12 @@ fn f64_of(bytes: u64) -> f64 {
     bytes as f64
 }
 
-/// One GET on an open connection, read to the end of its answer.
-fn request(stream: &mut TcpStream, target: SocketAddrV4) -> Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(format!("GET {ALLOWED_PATH} HTTP/1.1\r\nHost: {target}\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 1024];
-    loop {
-        if let Some(done) = complete(&answer) {
-            return done;
-        }
-        let n = stream.read(&mut chunk)?;
-        ensure!(n > 0, "closed after {} bytes", answer.len());
-        answer.extend_from_slice(&chunk[..n]);
+/// Request number `n` of a connection.
+fn request(stream: &mut TcpStream, protocol: Protocol, n: u32) -> Result<()> {
+    match protocol {
+        Protocol::H1 => http1::request(stream),
+        Protocol::H2 | Protocol::Grpc => http2::request(stream, 2 * n + 1),
     }
-}
-
-/// `None`: more bytes are needed. The server of this bench always gives a length.
-fn complete(answer: &[u8]) -> Option<Result<()>> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    let Some(length) = length else { return Some(Err(anyhow::anyhow!("no content-length in {head:?}"))) };
-    (body.len() >= length).then(|| {
-        ensure!(head.starts_with("HTTP/1.1 200"), "not 200: {head:?}");
-        Ok(())
-    })
 }
 
 /// Of the process and everything else in its group.
@@ -166,16 +159,5 @@ mod tests {
         let rollup =
             "5581 ---p 00000000 00:00 0  [rollup]\nRss:  1200 kB\nPss:  90 kB\nPss_Dirty: 7 kB\nPss_Anon:  512 kB\n";
         assert_eq!(parse(rollup), Memory { rss: 1200 * 1024, anon: 512 * 1024 });
-    }
-
-    #[test]
-    fn an_answer_is_complete_with_its_last_byte_and_not_before() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-        for end in 0..answer.len() {
-            assert!(complete(&answer[..end]).is_none(), "{end}");
-        }
-        assert!(complete(answer).is_some_and(|done| done.is_ok()));
-        assert!(complete(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").is_some_and(|done| done.is_err()));
-        assert!(complete(b"HTTP/1.1 200 OK\r\n\r\n").is_some_and(|done| done.is_err()));
     }
 }

@@ -11,8 +11,7 @@
 //! nothing of weir checks itself. The first difference ends the run, with the seed and the request's number.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,13 +19,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
-use weir_lab::{Lab, PodSpec, Process, Wiring, in_netns, runs_as_root};
+use weir_lab::{Lab, PodSpec, Process, Wiring, runs_as_root};
 
 use self::ends::Run;
 use self::plan::{LARGEST, Plan};
 use crate::Common;
+use crate::probe::{forwarded, status};
 use crate::report;
-use crate::site::{START_UP, status};
+use crate::site::START_UP;
 
 mod ends;
 mod plan;
@@ -99,7 +99,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(failure) = run.failure() {
         bail!("seed {seed}, {failure}\nweir printed:\n{}", process.log());
     }
-    let forwarded = forwarded(&lab).context("weir's own count")?;
+    let forwarded = forwarded(lab.node(), ADMIN).context("weir's own count")?;
     ensure!(forwarded >= options.requests, "weir counted {forwarded} forwarded requests: the rest went another way");
     show(options, seed, took)
 }
@@ -117,7 +117,7 @@ fn start_weir(lab: &Lab, weir: &Path) -> Result<Process> {
         .replace("@server_host@", &SERVER.ip().to_string())
         .replace("@client_host@", &CLIENT.to_string())
         .replace("@server_port@", &SERVER.port().to_string())
-        .replace("method: GET", "method: POST")
+        .replace("@method@", "POST")
         .replace("@path@", "/n/[0-9]+")
         .replace("@peers@", "fromEndpoints: [{ matchLabels: { app: client } }]");
     fs::write(manifests.join("bench.yaml"), text)?;
@@ -127,17 +127,6 @@ fn start_weir(lab: &Lab, weir: &Path) -> Result<Process> {
     command.arg("--manifests").arg(manifests);
     command.arg("--run-dir").arg(lab.dir().join("run")).arg("--bpf-dir").arg(lab.bpf_dir());
     lab.spawn("weir", command)
-}
-
-/// What weir itself has counted: the proof that the requests passed it.
-fn forwarded(lab: &Lab) -> Result<u64> {
-    let mut stream = in_netns(lab.node(), || TcpStream::connect_timeout(&ADMIN.into(), Duration::from_secs(1)))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nhost: {ADMIN}\r\nconnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("weir_http_requests_total{verdict=\"forwarded\"} "));
-    line.and_then(|count| count.trim().parse().ok()).with_context(|| format!("no such metric in {text}"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]

@@ -5,8 +5,9 @@
 //!  client pod ──────────────▶ node: weir | nothing ────────────────────────────▶ server pod
 //! ```
 //!
-//! A bench walks these files: [`site`] builds the machines, [`subject`] starts what is measured and proves that it
-//! enforces the rule, [`load`] drives it while [`cpu`] watches who spends what, [`report`] prints and writes the rows.
+//! A bench walks these files: [`site`] builds the machines with a server for each protocol ([`work`]), [`subject`] starts
+//! what is measured, [`probe`] proves that it forwards and enforces the rule, [`load`] drives it while [`meter`] watches who
+//! spends what ([`cpu`]), [`report`] prints and writes the rows.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -16,16 +17,21 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+mod body;
+mod copy;
 mod cpu;
 mod http;
 mod idle;
 mod integrity;
 mod load;
+mod meter;
+mod probe;
 mod report;
 mod rules;
 mod site;
 mod soak;
 mod subject;
+mod work;
 
 /// Measures weir beside its peers, in one run. Needs root; `scripts/setup bench` installs the peers.
 #[derive(Debug, Parser)]
@@ -37,8 +43,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// Small GETs over keep-alive connections: rate, latency, CPU per request.
+    /// Small requests over keep-alive connections: rate, latency, CPU per request.
     Http(http::Options),
+    /// A response of 1 GiB: CPU per GiB.
+    Body(body::Options),
     /// Idle keep-alive connections: memory per connection.
     Idle(idle::Options),
     /// Random bodies through weir, hashed at both ends.
@@ -47,6 +55,9 @@ enum Bench {
     Rules(rules::Options),
     /// Mixed traffic under changing policies: verdicts and memory.
     Soak(soak::Options),
+    /// The proxy that only copies, of `http --only copy` and `body`.
+    #[command(hide = true)]
+    Copy(copy::Options),
 }
 
 /// What every bench takes.
@@ -64,6 +75,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = raise_descriptor_limit().and_then(|()| match cli.bench {
         Bench::Http(options) => http::run(&options),
+        Bench::Body(options) => body::run(&options),
+        Bench::Copy(options) => copy::run(&options),
         Bench::Idle(options) => idle::run(&options),
         Bench::Integrity(options) => integrity::run(&options),
         Bench::Rules(options) => rules::run(&options),

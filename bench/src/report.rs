@@ -37,7 +37,8 @@ fn commit() -> String {
 
 /// Prints a table: the first column to the left, numbers to the right.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
-    let width = |i: usize| rows.iter().map(|row| row[i].len()).chain([head[i].len()]).max().unwrap_or_default();
+    let all = || rows.iter().map(|row| row.each_ref().map(String::as_str)).chain([head]);
+    let width = |i: usize| all().map(|row| row[i].chars().count()).max().unwrap_or_default();
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |cells: [&str; N]| {
         let cells = cells.iter().enumerate().map(|(i, cell)| match i {

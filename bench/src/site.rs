@@ -1,93 +1,119 @@
-//! The machines of a bench, and the server that answers in every row.
+//! The machines of a bench, and the servers that answer in every row.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use weir_lab::{Lab, Netns, Pod, PodSpec, Process, Wiring, in_netns, runs_as_root};
+use anyhow::{Context, Result, bail, ensure};
+use weir_lab::{Lab, Netns, Pod, PodSpec, Process, Wiring, cache, in_netns, runs_as_root};
+
+use crate::probe::status;
+use crate::work::{EMPTY_MESSAGE, Protocol};
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 3);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 18, 2, 2);
-/// What the rule is about.
-const SERVER_PORT: u16 = 80;
 
-/// A path that the rule allows, and the rule: every subject gets it in its own language, anchored at both ends.
-pub(crate) const ALLOWED_PATH: &str = "/v1/items/42";
-pub(crate) const PATH_REGEX: &str = "/v1/items/[0-9]+";
-/// A path that the rule denies.
-pub(crate) const DENIED_PATH: &str = "/v1/items/42/price";
 /// How long anything here may take to come up.
 pub(crate) const START_UP: Duration = Duration::from_secs(20);
 
 /// One node with a client pod, a server pod, and a machine outside of it.
 #[derive(Debug)]
 pub(crate) struct Site {
-    /// The server's process; before `lab`, so that it ends while its files exist.
-    pub(crate) server_process: Process,
+    /// The servers' processes; before `lab`, so that they end while their files exist.
+    pub(crate) servers: Vec<Process>,
     pub(crate) client: Pod,
-    pub(crate) server: SocketAddrV4,
     pub(crate) outside: Netns,
+    /// A file with an empty gRPC message.
+    pub(crate) message: PathBuf,
     pub(crate) lab: Lab,
 }
 
 impl Site {
-    /// Builds the machines and starts the server.
-    pub(crate) fn build() -> Result<Self> {
+    /// Builds the machines and starts the servers of these protocols.
+    pub(crate) fn build(protocols: &[Protocol]) -> Result<Self> {
         if !runs_as_root() {
             bail!("the bench needs root: it builds network namespaces");
         }
-        let nginx = program("nginx")?;
         let lab = Lab::unique()?;
         let pod = |name, v4| lab.pod(PodSpec { name, v4: Some(v4), v6: None, wiring: Wiring::Routed });
         let client = pod("client", CLIENT)?;
-        let server_pod = pod("server", SERVER)?;
+        let server = pod("server", SERVER)?;
         let outside = lab.outside(Some(OUTSIDE), None)?;
-        let server = SocketAddrV4::new(SERVER, SERVER_PORT);
-
-        let config = lab.dir().join("server.conf");
-        let text = include_str!("../peers/server.conf").replace("@listen@", &server.to_string());
-        fs::write(&config, text.replace("@dir@", &lab.dir().display().to_string()))?;
-        let mut command = server_pod.netns.command(nginx);
-        command.arg("-c").arg(&config);
-        let server_process = lab.spawn("server", command)?;
-        server_process
-            .wait_until("its answer", START_UP, || status(lab.node(), server, ALLOWED_PATH).map(|s| s == 200))?;
-        Ok(Self { server_process, client, server, outside, lab })
+        let message = lab.dir().join("message");
+        fs::write(&message, EMPTY_MESSAGE).context("write the empty message")?;
+        let mut servers = vec![nginx(&lab, &server)?];
+        if protocols.contains(&Protocol::Grpc) {
+            servers.push(interop_server(&lab, &server)?);
+        }
+        Ok(Self { servers, client, outside, message, lab })
     }
 
-    /// The file `name` in the lab's folder, made from `template` with this site's addresses.
-    pub(crate) fn config(&self, name: &str, template: &str, listen: SocketAddrV4) -> Result<PathBuf> {
-        let text = template
+    /// Where the server of this protocol listens.
+    pub(crate) fn server(&self, protocol: Protocol) -> SocketAddrV4 {
+        SocketAddrV4::new(SERVER, protocol.port())
+    }
+
+    /// The file `name` in the lab's folder, made from `template`: with this site's addresses, the protocol's rule, and
+    /// `values` for the names between `@` that only this template has.
+    pub(crate) fn config(
+        &self,
+        name: &str,
+        template: &str,
+        protocol: Protocol,
+        listen: SocketAddrV4,
+        values: &[(&str, &str)],
+    ) -> Result<PathBuf> {
+        let (server, rule) = (self.server(protocol), protocol.rule());
+        let mut text = template
             .replace("@dir@", &self.lab.dir().display().to_string())
-            .replace("@path@", PATH_REGEX)
+            .replace("@method@", rule.method)
+            .replace("@path@", rule.path)
             .replace("@listen@", &listen.to_string())
             .replace("@listen_host@", &listen.ip().to_string())
             .replace("@listen_port@", &listen.port().to_string())
-            .replace("@server@", &self.server.to_string())
-            .replace("@server_host@", &self.server.ip().to_string())
-            .replace("@server_port@", &self.server.port().to_string())
+            .replace("@server@", &server.to_string())
+            .replace("@server_host@", &server.ip().to_string())
+            .replace("@server_port@", &server.port().to_string())
             .replace("@client_host@", &CLIENT.to_string());
+        for (name, value) in values {
+            text = text.replace(&format!("@{name}@"), value);
+        }
         let path = self.lab.dir().join(name);
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }
 }
 
-/// One GET on a connection of its own: the status of the answer.
-pub(crate) fn status(from: &Netns, target: SocketAddrV4, path: &str) -> Result<u16> {
-    let mut stream = in_netns(from, || TcpStream::connect_timeout(&target.into(), Duration::from_secs(1)))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let head = answer.get(..12).and_then(|head| std::str::from_utf8(head).ok()).unwrap_or_default();
-    head.strip_prefix("HTTP/1.1 ")
-        .and_then(|code| code.parse().ok())
-        .with_context(|| format!("no HTTP answer: {head:?}"))
+/// One worker, on a port for each version of HTTP.
+fn nginx(lab: &Lab, pod: &Pod) -> Result<Process> {
+    let at = |protocol: Protocol| SocketAddrV4::new(SERVER, protocol.port());
+    let config = lab.dir().join("server.conf");
+    let text = include_str!("../peers/server.conf")
+        .replace("@h1@", &at(Protocol::H1).to_string())
+        .replace("@h2@", &at(Protocol::H2).to_string())
+        .replace("@dir@", &lab.dir().display().to_string());
+    fs::write(&config, text).context("write nginx's configuration")?;
+    let mut command = pod.netns.command(program("nginx")?);
+    command.arg("-c").arg(&config);
+    let process = lab.spawn("server", command)?;
+    let answers = || status(lab.node(), at(Protocol::H1), Protocol::H1.rule().allowed).map(|status| status == 200);
+    process.wait_until("its answer", START_UP, answers)?;
+    Ok(process)
+}
+
+/// The gRPC project's own, in Go.
+fn interop_server(lab: &Lab, pod: &Pod) -> Result<Process> {
+    let program = cache().join("conformance/go/interop-server");
+    ensure!(program.is_file(), "the gRPC server is missing ({}): run scripts/setup bench", program.display());
+    let mut command = pod.netns.command(program);
+    command.args(["-port", &Protocol::Grpc.port().to_string()]);
+    let process = lab.spawn("grpc-server", command)?;
+    let at = SocketAddrV4::new(SERVER, Protocol::Grpc.port());
+    let accepts = || in_netns(lab.node(), || TcpStream::connect_timeout(&at.into(), Duration::from_secs(1))).map(drop);
+    process.wait_until("it accepts connections", START_UP, accepts)?;
+    Ok(process)
 }
 
 /// Where a program of that name is, by `PATH`.

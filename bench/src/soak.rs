@@ -25,8 +25,9 @@ use weir_lab::{Lab, PodSpec, Process, Wiring, runs_as_root};
 use self::callers::Callers;
 use self::oracle::{Keys, Oracle, Timeline};
 use crate::Common;
+use crate::probe::status;
 use crate::report;
-use crate::site::{START_UP, status};
+use crate::site::START_UP;
 
 mod callers;
 mod oracle;

