@@ -106,7 +106,7 @@ fn no_server_processes_what_weir_did_not_judge_or_has_denied() {
                 of_server.iter().copied().filter(|seen| seen.client_port == u64::from(*port)).collect();
             if !in_order(calls, &judged) {
                 let stream = &streams[usize::from(port - FIRST_PORT)];
-                wrong.push(format!("{name}: {stream:?}\nprocessed {calls:?}\njudged {judged:?}"));
+                wrong.push(format!("{name}: {stream}\nprocessed {calls:?}\njudged {judged:?}"));
             }
         }
     }

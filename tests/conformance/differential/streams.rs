@@ -1,7 +1,7 @@
 //! The byte streams: the HTTP/1 seeds of the fuzz targets, the requests in the tables of the filters' tests, each alone
 //! and followed by a denied request and an allowed one, and seeded mutations of all of these.
 
-use std::fs;
+use std::{fmt, fs};
 
 /// What follows a stream, so that one that ends elsewhere for a server than for weir shows: the first is denied.
 const FOLLOWERS: &str = "GET /no/follower HTTP/1.1\r\nHost: a\r\n\r\nGET /yes/follower HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -30,10 +30,16 @@ const BYTES: &[u8] = b"\r\n\t \0:;,/0159aAfF%.?#\x0b\x7f\x80\xff";
 const LONGEST: usize = 4096;
 
 /// Some bytes that a client may send, and where they come from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Stream {
     pub name: String,
     pub bytes: Vec<u8>,
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: \"{}\"", self.name, self.bytes.escape_ascii())
+    }
 }
 
 /// Seeds first, then `mutations` of them.
@@ -75,9 +81,9 @@ fn corpus() -> Vec<Stream> {
     seeds
 }
 
-/// The byte strings that look like requests in the tables of `filters/tests/http1`.
+/// The byte strings that look like requests in `filters/tests/http1/table`.
 fn tables() -> Vec<Stream> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/tests/http1");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/tests/http1/table");
     let mut files: Vec<_> = fs::read_dir(folder).expect("list the tables").flatten().map(|file| file.path()).collect();
     files.sort();
     let mut rows = Vec::new();
