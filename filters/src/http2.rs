@@ -55,6 +55,8 @@ pub struct Limits {
     pub fields: usize,
     /// Requests in progress. Envoy allows 1,024, Go 250, nginx 128.
     pub streams: usize,
+    /// Bytes of a denied request's body that are dropped before the client is asked to stop. More than most uploads.
+    pub dropped_bytes: u64,
     /// Bytes of a direction's dynamic table, once SETTINGS speak of it. Chrome and nginx use 4 to 64 KiB.
     pub table_bytes: u32,
     /// SETTINGS frames of the client. Each must be answered; a client sends a handful in its life.
@@ -80,6 +82,7 @@ impl Default for Limits {
             list_bytes: 64 << 10,
             fields: http::MAX_HEADERS,
             streams: 1_024,
+            dropped_bytes: 64 << 20,
             table_bytes: 64 << 10,
             settings: Rate { burst: 100, per_second: 10 },
             pings: Rate { burst: 1_000, per_second: 100 },

@@ -51,9 +51,16 @@ impl Answer {
         if self == Self::Denied { BODY.len() } else { 0 }
     }
 
-    /// Writes the frames. `update` is the size of the dynamic table that the client expects to be told first; a client that
-    /// is still sending is asked to stop (RFC 9113 section 8.1).
-    pub(super) fn write(self, out: &mut Vec<u8>, stream: u32, update: Option<usize>, client_ended: bool) {
+    /// Whether a client that is still sending is asked to stop (RFC 9113 section 8.1): what a gRPC stream or a tunnel carries
+    /// has no end of its own. Others are let finish, since some, curl 7.88 among them, take the request to stop for an error
+    /// and lose the answer.
+    pub(super) fn asks_to_stop(self, method: &str) -> bool {
+        matches!(self, Self::Grpc | Self::Reset(_)) || method == "CONNECT"
+    }
+
+    /// Writes the frames. `update` is the size of the dynamic table that the client expects to be told first; `stop` adds
+    /// the request to stop.
+    pub(super) fn write(self, out: &mut Vec<u8>, stream: u32, update: Option<usize>, stop: bool) {
         let mut block = Vec::new();
         if let Some(size) = update {
             encode::size_update(&mut block, size);
@@ -86,7 +93,7 @@ impl Answer {
             Frame { length: BODY.len(), kind: kind::DATA, flags: flag::END_STREAM, stream }.write(out);
             out.extend_from_slice(BODY);
         }
-        if !client_ended {
+        if stop {
             frame::reset(out, stream, Code::None);
         }
     }

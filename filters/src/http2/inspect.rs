@@ -371,10 +371,10 @@ impl Inspector {
     }
 
     /// Answers a stream in the upstream's place.
-    fn answer(&mut self, stream: u32, answer: Answer, client_ended: bool) {
+    fn answer(&mut self, stream: u32, answer: Answer, stop: bool) {
         let update = self.responses.owed();
         let start = self.replies.len();
-        answer.write(&mut self.replies, stream, update, client_ended);
+        answer.write(&mut self.replies, stream, update, stop);
         if let (Some(size), false) = (update, matches!(answer, Answer::Reset(_))) {
             // The client's decoder sees it, so this one has to.
             let mut block = Vec::new();

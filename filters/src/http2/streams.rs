@@ -16,6 +16,8 @@ pub(super) struct Stream {
     pub(super) server_ended: bool,
     /// Body bytes that `Content-Length` still promises.
     pub(super) left: Option<u64>,
+    /// Bytes of the body that were dropped, while the client may go on to send them; `None` if it was asked to stop.
+    pub(super) dropped: Option<u64>,
     /// Status of the final response, or 0.
     pub(super) status: u16,
     /// The judge was told of it.

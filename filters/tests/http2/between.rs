@@ -42,7 +42,6 @@ fn answers_stand_between_two_frames() {
         let wanted = [
             "HEADERS 7 :status=403 content-type=text/plain content-length=15",
             "DATA 7 es denied",
-            "RST 7 NO_ERROR",
             "HEADERS 9 :status=403 content-type=text/plain content-length=15",
             "DATA 9 es denied",
             "RST 11 PROTOCOL_ERROR",

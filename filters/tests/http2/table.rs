@@ -58,6 +58,7 @@ fn tight() -> Limits {
         list_bytes: 400,
         fields: 8,
         streams: 3,
+        dropped_bytes: 20,
         table_bytes: 4_096,
         settings: rate,
         pings: rate,

@@ -13,6 +13,9 @@ use super::{End, Outbox, Relay, SCRATCH, Upstream, splice::Spliced, wire::poll_r
 /// the server's bytes alone can come to (a head that was held back, and one read): those do not keep a client from sending.
 const REPLY_BACKLOG: usize = 4 * SCRATCH;
 
+/// Beyond this the rest of a read waits until the upstream has taken what came before. More than a read's own bytes.
+const REWRITE_BACKLOG: usize = 2 * SCRATCH;
+
 impl Relay {
     /// Moves bytes from the client to the upstream.
     pub(super) fn pump_client(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<(), End> {
@@ -79,6 +82,11 @@ impl Relay {
             if self.flags.opaque {
                 self.send_upstream(&input[at..])?;
                 at = input.len();
+                break;
+            }
+            // What is written anew can be much longer than it came.
+            if self.to_upstream.len() > REWRITE_BACKLOG {
+                self.flags.retry = true;
                 break;
             }
             match self.inspector.client(&input[at..], &mut self.session) {

@@ -291,6 +291,8 @@ impl Inspector {
             Ok(pass) => {
                 if ends {
                     self.client_ended(frame.stream);
+                } else if !pass {
+                    self.give_back(frame);
                 }
                 pass
             }
@@ -303,6 +305,19 @@ impl Inspector {
             self.credit = self.credit.saturating_add(u32::try_from(frame.length).unwrap_or(u32::MAX));
         }
         Ok(self.stream_payload(frame, input, pass))
+    }
+
+    /// Opens a denied stream's window again for what was dropped, so that the client can finish; not for ever.
+    fn give_back(&mut self, frame: Frame) {
+        let limit = self.limits.dropped_bytes;
+        let Some(stream) = self.streams.get_mut(frame.stream) else { return };
+        let Some(dropped) = stream.dropped.map(|dropped| dropped + frame.length as u64) else { return };
+        stream.dropped = (dropped <= limit).then_some(dropped);
+        if stream.dropped.is_none() {
+            frame::reset(&mut self.replies, frame.stream, Code::None);
+        } else if frame.length > 0 {
+            frame::window_update(&mut self.replies, frame.stream, u32::try_from(frame.length).unwrap_or(u32::MAX));
+        }
     }
 
     fn client_ended(&mut self, stream: u32) {
@@ -319,7 +334,8 @@ impl Inspector {
         judge.stream_refused(refusal, None);
         // What is under way is dropped without another word (RFC 9113 section 5.4.2).
         let client_ended = stream.client_ended || ends;
-        self.streams.insert(id, Stream { passed: false, client_ended, server_ended: true, ..stream });
+        let dropped = None;
+        self.streams.insert(id, Stream { passed: false, client_ended, server_ended: true, dropped, ..stream });
         if !stream.passed {
             return Ok(());
         }
@@ -370,6 +386,7 @@ impl Inspector {
         self.budgets.idle_frames.refund(4);
         let mut headers = Vec::new();
         let mut scratch = std::mem::take(&mut self.scratch);
+        let mut stop = false;
         let (stream, answer) = match Request::parse(fields, &mut headers, &mut scratch) {
             Err((refusal, head)) => {
                 judge.stream_refused(refusal, Some(&head));
@@ -385,16 +402,21 @@ impl Inspector {
             }
             Ok(request) => match judge.judge_stream(id, &request.head, request.is_grpc) {
                 Decision::Allow => (Some(request.length), None),
-                Decision::Deny => (None, Some(Answer::denied(&request, self.has_room()))),
+                Decision::Deny => {
+                    let answer = Answer::denied(&request, self.has_room());
+                    stop = answer.asks_to_stop(request.head.method());
+                    (None, Some(answer))
+                }
             },
         };
         self.scratch = scratch;
         if let Some(answer) = answer {
-            self.answer(id, answer, ends);
+            stop |= matches!(answer, Answer::Reset(_));
+            self.answer(id, answer, stop && !ends);
         }
         let passed = stream.is_some();
-        let left = stream.flatten();
-        let stream = Stream { passed, client_ended: ends, server_ended: !passed, left, ..Stream::default() };
+        let (left, dropped) = (stream.flatten(), (!passed && !stop).then_some(0));
+        let stream = Stream { passed, client_ended: ends, server_ended: !passed, left, dropped, ..Stream::default() };
         self.streams.insert(id, stream);
         passed
     }

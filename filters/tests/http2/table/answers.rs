@@ -136,7 +136,6 @@ pub(super) const ROWS: &[Row] = &[
         < HEADERS 1 es :status=200
         down HEADERS 1 :status=403 content-type=text/plain content-length=15
         down DATA 1 es denied
-        down RST 1 NO_ERROR
         down HEADERS 1 es :status=200
         told deny 1 POST /no",
     ),

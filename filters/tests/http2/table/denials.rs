@@ -27,8 +27,9 @@ pub(super) const ROWS: &[Row] = &[
         > DATA 1 es 4
         down HEADERS 1 :status=403 content-type=text/plain content-length=15
         down DATA 1 es denied
-        down RST 1 NO_ERROR
+        down WINDOW 1 4
         down WINDOW 0 4
+        down WINDOW 1 8
         down WINDOW 0 8
         down WINDOW 0 4
         told deny 1 POST /no",
@@ -43,14 +44,33 @@ pub(super) const ROWS: &[Row] = &[
         > DATA 3 es 1
         down HEADERS 1 :status=403 content-type=text/plain content-length=15
         down DATA 1 es denied
-        down RST 1 NO_ERROR
+        down WINDOW 1 10
         down WINDOW 0 10
         down HEADERS 3 :status=403 content-type=text/plain content-length=15
         down DATA 3 es denied
-        down RST 3 NO_ERROR
         down WINDOW 0 1
         told deny 1 POST /no
         told deny 3 POST /no",
+    ),
+    (
+        "a body without end",
+        "
+        tight
+        > HEADERS + POST /no
+        > DATA 1 10
+        > DATA 1 10
+        > DATA 1 10
+        > DATA 1 10
+        down HEADERS 1 :status=403 content-type=text/plain content-length=15
+        down DATA 1 es denied
+        down WINDOW 1 10
+        down WINDOW 0 10
+        down WINDOW 1 10
+        down WINDOW 0 10
+        down RST 1 NO_ERROR
+        down WINDOW 0 10
+        down WINDOW 0 10
+        told deny 1 POST /no",
     ),
     (
         "trailers are dropped and decoded",
@@ -61,7 +81,6 @@ pub(super) const ROWS: &[Row] = &[
         up HEADERS 3 es ~ GET /a x-t=1
         down HEADERS 1 :status=403 content-type=text/plain content-length=15
         down DATA 1 es denied
-        down RST 1 NO_ERROR
         told deny 1 POST /no
         told allow 3 GET /a",
     ),
@@ -92,7 +111,6 @@ pub(super) const ROWS: &[Row] = &[
         > PRIORITY 1
         down HEADERS 1 :status=403 content-type=text/plain content-length=15
         down DATA 1 es denied
-        down RST 1 NO_ERROR
         told deny 1 POST /no",
     ),
     (
@@ -134,7 +152,7 @@ pub(super) const ROWS: &[Row] = &[
         up HEADERS 5 es ~ GET /b
         down HEADERS 3 :status=403 content-type=text/plain content-length=15
         down DATA 3 es denied
-        down RST 3 NO_ERROR
+        down WINDOW 3 3
         down WINDOW 0 3
         down HEADERS 1 :status=200
         down WINDOW 0 3

@@ -135,7 +135,6 @@ pub(super) fn rows() -> Vec<(String, String)> {
         down WINDOW 0 10
         down WINDOW 0 10
         down HEADERS 3 es :status=400 content-length=0
-        down RST 3 NO_ERROR
         down WINDOW 0 10
         told refused malformed header*
         told refused malformed or conflicting Host*";

@@ -55,7 +55,6 @@ pub(super) const ROWS: &[Row] = &[
         > HEADERS 1 es GET /a
         down HEADERS 1 :status=403 content-type=text/plain content-length=15
         down DATA 1 es denied
-        down RST 1 NO_ERROR
         told deny 1 POST /no",
     ),
     (
