@@ -84,10 +84,7 @@ pub struct Inspector {
     in_preface: bool,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most connections are of HTTP/1; a box would be one more allocation for each"
-)]
+#[expect(clippy::large_enum_variant, reason = "most connections are of HTTP/1; a box would be one more allocation for each")]
 enum Version {
     /// `fresh` until the first request has begun.
     Http1 {
@@ -226,6 +223,14 @@ impl Inspector {
     pub fn leave(&mut self) {
         if let Version::Http2(inspector) = &mut self.version {
             inspector.leave();
+        }
+    }
+
+    /// Lets the client's next request come on another connection: as [`http::Inspector::stop`], or as [`Self::leave`].
+    pub fn stop(&mut self) {
+        match &mut self.version {
+            Version::Http1 { inspector, .. } => inspector.stop(),
+            Version::Http2(inspector) => inspector.leave(),
         }
     }
 

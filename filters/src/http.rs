@@ -30,16 +30,19 @@
 use thiserror::Error;
 
 pub mod deny;
+pub mod edit;
 pub mod framing;
 pub mod head;
 pub mod inspect;
+pub mod parts;
 pub mod path;
 pub mod rule;
 
 pub use deny::Reply;
+pub use edit::{Edit, Findings};
 pub use head::{RequestHead, ResponseHead};
 pub use inspect::{Abort, ClientStep, Decision, Eof, Inspector, Judge, ServerStep};
-pub use rule::{Judgement, PortRules, RuleError, check_rule};
+pub use rule::{Effect, Judgement, PortRules, RuleError, check_rule};
 
 /// The most header lines that a head can have, whatever [`Limits::headers`] says; the size of an array on the stack.
 pub const MAX_HEADERS: usize = 128;

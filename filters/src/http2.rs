@@ -35,6 +35,7 @@ mod streams;
 
 pub use budget::Rate;
 pub use deny::GRPC_DENIED;
+pub use head::{Parts, check_trailers, with_request};
 pub use inspect::{Abort, ClientStep, Inspector, Judge, Reply, ServerStep};
 
 use crate::{hpack, http};

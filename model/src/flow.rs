@@ -113,6 +113,18 @@ pub struct HttpFlow {
     pub http_rule: Option<u16>,
     /// Why a request was refused as malformed; empty otherwise.
     pub refusal: std::borrow::Cow<'static, str>,
+    /// Where the request's headers were not what `headerMatches` want; `None` if nowhere.
+    pub headers: Option<Box<HeaderLog>>,
+}
+
+/// What `headerMatches` with a `mismatch` have found, as `(name, value)`; an empty value asks for presence. In Cilium's
+/// access log these are `missing_headers` and `rejected_headers`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderLog {
+    /// What the request should have had. (LOG, ADD, REPLACE)
+    pub missing: Vec<(String, String)>,
+    /// What it had instead, and does not have any more. (DELETE, REPLACE)
+    pub rejected: Vec<(String, String)>,
 }
 
 /// Protocol version of an HTTP exchange.

@@ -149,6 +149,8 @@ pub struct HttpRule {
     pub host: Option<String>,
     /// Header conditions, in order.
     pub headers: Vec<HeaderMatch>,
+    /// `headerMatches`, in order: header conditions, and what to do to a request that does not meet them.
+    pub header_matches: Vec<HeaderAction>,
 }
 
 /// A header that must be present, and, with a value, must have exactly it; several lines of one name are joined by `,`.
@@ -158,4 +160,37 @@ pub struct HeaderMatch {
     pub name: String,
     /// Whole field value; `None` asks for presence only.
     pub value: Option<String>,
+}
+
+/// One element of `headerMatches`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HeaderAction {
+    /// What the request should have. The value is there if `mismatch` adds or replaces.
+    pub header: HeaderMatch,
+    /// What happens if it has not.
+    pub mismatch: Mismatch,
+}
+
+/// What a [`HeaderAction`] does to a request that does not have the header as it should be, and that the rest of its rule
+/// matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Mismatch {
+    /// Nothing written: the rule does not match.
+    #[default]
+    Fail,
+    /// `LOG`: the request passes, and its record says so.
+    Log,
+    /// `ADD`: a line with the right value is added to those that are there.
+    Add,
+    /// `DELETE`: the wrong lines are removed.
+    Delete,
+    /// `REPLACE`: one line with the right value takes the place of those that are there, or is added.
+    Replace,
+}
+
+impl Mismatch {
+    /// Whether it changes the request.
+    pub fn edits(self) -> bool {
+        matches!(self, Self::Add | Self::Delete | Self::Replace)
+    }
 }

@@ -1,4 +1,7 @@
 //! Judges each request of one connection by the rules of both sides, and turns it into a flow record.
+//!
+//! Here bytes pass as they came. Rules that edit headers need [`crate::terminate`]: a connection that is opened under such
+//! rules goes there, and one that finds itself under them later [must leave](Session::must_leave).
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
 
@@ -6,7 +9,7 @@ use arc_swap::ArcSwap;
 use smol_str::SmolStr;
 use weir_filters::{
     connection,
-    http::{self, Decision, Judgement, RequestHead, ResponseHead},
+    http::{self, Decision, Edit, Effect, Findings, Judgement, RequestHead, ResponseHead},
     http2::{self, GRPC_DENIED},
 };
 use weir_model::{
@@ -46,7 +49,11 @@ struct Decided {
     direction: Direction,
     rule: Option<RuleOrigin>,
     http_rule: Option<u16>,
+    findings: Findings,
 }
+
+/// Why a request is not passed on although a rule allows it.
+const UNEDITED: &str = "the policy edits its headers, which it did not when the connection was opened";
 
 impl Session {
     /// Resolves the connection; `None` if no policy of this node has anything to do with it.
@@ -80,22 +87,16 @@ impl Session {
         }
     }
 
+    /// Whether this connection must not pass another request on as it came: the rules in force edit headers.
+    pub fn must_leave(&mut self) -> bool {
+        self.renew() && self.origin.effect == Effect::Edits
+    }
+
     fn decide(&mut self, head: &RequestHead<'_>) -> Decided {
-        let nobody = Decided { allowed: false, direction: Direction::Ingress, rule: None, http_rule: None };
-        if !self.renew() {
-            return nobody;
-        }
-        let mut decided = Decided { allowed: true, ..nobody };
-        for Side { direction, rules, peer } in [&self.origin.egress, &self.origin.ingress].into_iter().flatten() {
-            decided.direction = *direction;
-            match rules.as_ref().map_or(Judgement::Deny, |rules| rules.judge(*peer, head)) {
-                Judgement::Allow(rule, http_rule) => {
-                    decided.rule = Some(rule.clone());
-                    decided.http_rule = http_rule;
-                }
-                Judgement::Deny => {
-                    return Decided { allowed: false, direction: *direction, rule: None, http_rule: None };
-                }
+        let mut decided = Decided::new(self.renew());
+        for side in [&self.origin.egress, &self.origin.ingress].into_iter().flatten() {
+            if decided.allowed {
+                decided.ask(side, self.origin.effect, head);
             }
         }
         decided
@@ -121,20 +122,93 @@ impl Session {
     }
 }
 
+impl Decided {
+    fn new(allowed: bool) -> Self {
+        Self { allowed, direction: Direction::Ingress, rule: None, http_rule: None, findings: Findings::default() }
+    }
+
+    /// What one side says of a request that the other has allowed, or not been asked about.
+    fn ask(&mut self, side: &Side, effect: Effect, head: &RequestHead<'_>) {
+        self.direction = side.direction;
+        (self.allowed, self.rule, self.http_rule) = (false, None, None);
+        let Some(rules) = &side.rules else { return };
+        if let Judgement::Allow(rule, http_rule) = rules.judge(side.peer, head) {
+            (self.allowed, self.rule, self.http_rule) = (true, Some(rule.clone()), http_rule);
+            if effect > Effect::None {
+                rules.act(side.peer, head, &mut self.findings);
+            }
+        }
+    }
+}
+
+/// A request that can still be changed.
+pub trait Editable {
+    /// Why it cannot be judged.
+    type Refusal;
+
+    /// Has its head, as it would be written now, looked at; and whether it is a call of gRPC.
+    ///
+    /// # Errors
+    /// If it is not one that all servers read alike.
+    fn with_head<T>(&self, look: impl FnOnce(&RequestHead<'_>, bool) -> T) -> Result<T, Self::Refusal>;
+
+    /// Changes it.
+    fn edit(&mut self, edits: &[Edit]);
+}
+
 impl Session {
+    /// Judges a request that is written anew, and edits it as the rules say. Each side sees what the one before has left.
+    ///
+    /// # Errors
+    /// If it cannot be judged. Nothing is recorded then.
+    pub fn judge_and_edit<R: Editable>(&mut self, stream: u32, request: &mut R) -> Result<Decision, R::Refusal> {
+        let mut decided = Decided::new(self.renew());
+        let sides = [self.origin.egress.clone(), self.origin.ingress.clone()];
+        for side in sides.iter().flatten() {
+            if decided.allowed {
+                request.with_head(|head, _| decided.ask(side, self.origin.effect, head))?;
+                request.edit(&std::mem::take(&mut decided.findings.edits));
+            }
+        }
+        request.with_head(|head, is_grpc| self.conclude(stream, head, is_grpc, decided, false))
+    }
+
     fn judge(&mut self, stream: u32, head: &RequestHead<'_>, is_grpc: bool) -> Decision {
         let decided = self.decide(head);
+        // A last resort: the relay has asked before it read the request.
+        let unedited = decided.allowed && self.origin.effect == Effect::Edits;
+        self.conclude(stream, head, is_grpc, decided, unedited)
+    }
+
+    fn conclude(
+        &mut self,
+        stream: u32,
+        head: &RequestHead<'_>,
+        is_grpc: bool,
+        mut decided: Decided,
+        unedited: bool,
+    ) -> Decision {
         let mut http = exchange(Some(head), 0, Cow::Borrowed(""));
         http.http_rule = decided.http_rule;
-        if decided.allowed {
+        http.headers = decided.findings.take_log();
+        if decided.allowed && !unedited {
             let flow = self.flow(Verdict::Forwarded, decided.direction, decided.rule, http);
             self.unanswered.push_back(Unanswered { stream, since: Instant::now(), flow });
-            Decision::Allow
-        } else {
-            (http.status, http.grpc_status) = if is_grpc { (200, Some(GRPC_DENIED)) } else { (403, None) };
-            self.recorder.write(self.flow(Verdict::Dropped, decided.direction, None, http));
-            Decision::Deny
+            return Decision::Allow;
         }
+        (http.status, http.grpc_status) = if is_grpc { (200, Some(GRPC_DENIED)) } else { (403, None) };
+        let mut verdict = Verdict::Dropped;
+        if unedited {
+            (verdict, http.refusal) = (Verdict::Error, Cow::Borrowed(UNEDITED));
+        }
+        self.recorder.write(self.flow(verdict, decided.direction, None, http));
+        Decision::Deny
+    }
+
+    /// Records a request that was answered with `status` since it could not be judged, and of which no more is known.
+    pub fn unreadable(&self, version: HttpVersion, status: u16, why: String) {
+        let http = HttpFlow { version, ..exchange(None, status, Cow::Owned(why)) };
+        self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
     }
 
     /// Takes the oldest unanswered request of a stream.
@@ -243,5 +317,6 @@ fn exchange(head: Option<&RequestHead<'_>>, status: u16, refusal: Cow<'static, s
         latency_ns: 0,
         http_rule: None,
         refusal,
+        headers: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use weir_filters::http::PortRules;
+use weir_filters::http::{Effect, PortRules};
 use weir_model::{flow::Party, identity::Identity, resolved::Direction};
 
 use crate::world::{Policy, World};
@@ -27,6 +27,12 @@ pub struct Side {
     pub peer: Identity,
 }
 
+impl Side {
+    fn effect(&self) -> Effect {
+        self.rules.as_ref().map_or(Effect::None, |rules| rules.effect(self.peer))
+    }
+}
+
 /// A connection's origin under one snapshot.
 #[derive(Clone)]
 pub struct Origin {
@@ -40,6 +46,8 @@ pub struct Origin {
     pub egress: Option<Side>,
     /// The server's ingress rules, if enforced here.
     pub ingress: Option<Side>,
+    /// What the rules of both may do to requests, beside allowing them.
+    pub effect: Effect,
 }
 
 impl Origin {
@@ -61,13 +69,10 @@ impl Origin {
             };
             Some(Side { direction, rules: ports.rules(port).cloned(), peer })
         };
-        Some(Self {
-            world: Arc::clone(world),
-            egress: side(Direction::Egress, client, destination.who.identity),
-            ingress: side(Direction::Ingress, server, source.who.identity),
-            source,
-            destination,
-        })
+        let egress = side(Direction::Egress, client, destination.who.identity);
+        let ingress = side(Direction::Ingress, server, source.who.identity);
+        let effect = [&egress, &ingress].into_iter().flatten().map(Side::effect).max().unwrap_or_default();
+        Some(Self { world: Arc::clone(world), source, destination, egress, ingress, effect })
     }
 
     /// Whether it was resolved under this very snapshot.

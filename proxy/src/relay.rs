@@ -145,6 +145,8 @@ struct Flags {
     upstream_was_reset: bool,
     /// The last byte for the client was queued: end after it.
     closing: bool,
+    /// The rules in force cannot be kept here: no request is read any more.
+    leaving: bool,
     /// Bytes have moved in this poll.
     moved: bool,
     /// The last read of a side filled the buffer: there is more, and it may be much.
@@ -247,12 +249,16 @@ impl Relay {
         }
     }
 
-    /// A proxy that ends wants no new requests.
+    /// A proxy that ends wants no new requests, nor does a connection whose rules edit headers by now.
     fn leave(&mut self) -> Result<(), End> {
-        if !self.common.drain.is_on() {
+        self.flags.leaving = self.flags.leaving || (!self.flags.opaque && self.session.must_leave());
+        if self.flags.leaving {
+            self.inspector.stop();
+        } else if self.common.drain.is_on() {
+            self.inspector.leave();
+        } else {
             return Ok(());
         }
-        self.inspector.leave();
         self.send_replies()
     }
 
@@ -296,6 +302,7 @@ impl Relay {
 
     /// Passes the end of either stream on once all before it is; true when the connection is over.
     fn pass_ends_on(&mut self) -> bool {
+        self.flags.closing |= self.flags.leaving && self.is_idle();
         if self.flags.closing {
             return self.close_in_order();
         }
@@ -317,8 +324,12 @@ impl Relay {
             flags.client_finished = true;
             socket::finish(&self.client);
         }
-        let idle = || self.inspector.is_idle() && client_has_all && self.to_upstream.is_empty() && !flags.opaque;
-        (flags.client_finished && flags.upstream_finished) || (self.common.drain.is_on() && idle())
+        (flags.client_finished && flags.upstream_finished) || (self.common.drain.is_on() && self.is_idle())
+    }
+
+    /// Whether nothing is under way.
+    fn is_idle(&self) -> bool {
+        self.inspector.is_idle() && self.to_client.is_empty() && self.to_upstream.is_empty() && !self.flags.opaque
     }
 
     /// After the last byte for the client: its end, then whatever it still sends is read and dropped until it ends too,

@@ -82,6 +82,12 @@ fn exchange(line: &mut String, http: &HttpFlow) {
     if !http.refusal.is_empty() {
         let _ = write!(line, " refused: {}", http.refusal);
     }
+    for (what, name, value) in names::header_log(http) {
+        let _ = write!(line, " {what} {name}");
+        if !value.is_empty() {
+            let _ = write!(line, ": {value:?}");
+        }
+    }
 }
 
 fn decision(line: &mut String, flow: &Flow) {

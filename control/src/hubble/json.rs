@@ -3,11 +3,11 @@
 //! The structs are the messages of `flow.proto`, restricted to what weir fills. protojson's rules: 64-bit numbers are strings,
 //! defaults are left out, enums are names, a wrapper that is set is printed even when it holds the default.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use serde::{Serialize, Serializer};
 use weir_model::{
-    flow::{Flow, FlowKind, Party, Verdict},
+    flow::{Flow, FlowKind, HttpFlow, Party, Verdict},
     policy::PolicyName,
     resolved::{Direction, RuleOrigin},
 };
@@ -138,16 +138,16 @@ struct Http<'a> {
     code: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
     method: &'a str,
-    url: std::borrow::Cow<'a, str>,
+    url: Cow<'a, str>,
     protocol: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<Header>,
+    headers: Vec<Header<'a>>,
 }
 
 #[derive(Serialize)]
-struct Header {
-    key: &'static str,
-    value: String,
+struct Header<'a> {
+    key: Cow<'a, str>,
+    value: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -267,13 +267,18 @@ fn layer7(flow: &Flow) -> Option<Layer7<'_>> {
         method: &http.method,
         url: names::url(http),
         protocol: names::http_version(http.version),
-        headers: http
-            .grpc_status
-            .map(|status| Header { key: "grpc-status", value: status.to_string() })
-            .into_iter()
-            .collect(),
+        headers: headers(http),
     };
     Some(Layer7 { kind: "REQUEST", latency_ns: http.latency_ns, http: message })
+}
+
+/// What weir keeps of a request's headers. Hubble has no field for what `headerMatches` found: it stands here, under keys with
+/// a space, which no header has.
+fn headers(http: &HttpFlow) -> Vec<Header<'_>> {
+    let status = http.grpc_status.map(|status| Header { key: "grpc-status".into(), value: status.to_string().into() });
+    let found = names::header_log(http);
+    let found = found.map(|(what, name, value)| Header { key: format!("{what} {name}").into(), value: value.into() });
+    status.into_iter().chain(found).collect()
 }
 
 fn endpoint(party: &Party) -> Endpoint<'_> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use weir_model::flow::{DropReason, Flow, FlowKind, HttpFlow, HttpVersion, L4, Verdict};
+use weir_model::flow::{DropReason, Flow, FlowKind, HeaderLog, HttpFlow, HttpVersion, L4, Verdict};
 
 /// IP protocol numbers (IANA).
 pub(super) const ICMP: u8 = 1;
@@ -50,6 +50,15 @@ pub(super) fn protocol(flow: &Flow) -> u8 {
 /// Whether the protocol has ports.
 pub(super) fn has_ports(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP | SCTP)
+}
+
+/// What `headerMatches` found: `missing` or `rejected`, the header's name, and its value, which may be empty.
+pub(super) fn header_log(http: &HttpFlow) -> impl Iterator<Item = (&'static str, &str, &str)> {
+    let found = |what, list: fn(&HeaderLog) -> &[(String, String)]| {
+        let list = http.headers.as_deref().map(list).unwrap_or_default();
+        list.iter().map(move |(name, value)| (what, name.as_str(), value.as_str()))
+    };
+    found("missing", |log| &log.missing).chain(found("rejected", |log| &log.rejected))
 }
 
 /// As the access log of Cilium's Envoy names them; its HTTP/1.0 has no minor number.

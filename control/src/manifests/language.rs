@@ -118,10 +118,14 @@ pub(super) const L7: Shape =
     Shape { what: "rules", read: &["http"], later: &[("kafka", HTTP), ("dns", HTTP), ("l7proto", HTTP), ("l7", HTTP)] };
 
 /// An element of `http`.
-pub(super) const HTTP_RULE: Shape = Shape {
-    what: "an HTTP rule",
-    read: &["path", "method", "host", "headers"],
-    later: &[("headerMatches", "use headers: [\"Name: value\"] to require a value, [\"Name\"] to require presence")],
+pub(super) const HTTP_RULE: Shape =
+    Shape { what: "an HTTP rule", read: &["path", "method", "host", "headers", "headerMatches"], later: &[] };
+
+/// An element of `headerMatches`.
+pub(super) const HEADER_MATCH: Shape = Shape {
+    what: "a header match",
+    read: &["name", "value", "mismatch"],
+    later: &[("secret", "write what the header must be as value; weir reads no Secrets")],
 };
 
 /// A label selector.

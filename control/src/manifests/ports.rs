@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use weir_model::policy::{HeaderMatch, HttpRule, PortProtocol, PortRule, Protocol};
+use weir_model::policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch, PortProtocol, PortRule, Protocol};
 
 use super::{
     RuleCheck, language,
@@ -117,7 +117,11 @@ fn http_rule(node: &Node<'_>, check: &RuleCheck, issues: &mut Issues) -> HttpRul
         Some(list) => list.elements(issues).iter().filter_map(|node| header(node, issues)).collect(),
         None => Vec::new(),
     };
-    let rule = HttpRule { method, path, host, headers };
+    let header_matches = match node.child("headerMatches") {
+        Some(list) => list.elements(issues).iter().filter_map(|node| header_action(node, issues)).collect(),
+        None => Vec::new(),
+    };
+    let rule = HttpRule { method, path, host, headers, header_matches };
     if let Err((field, reason)) = check(&rule) {
         issues.problem(node.path_of(&field), reason);
     }
@@ -132,15 +136,60 @@ fn header(node: &Node<'_>, issues: &mut Issues) -> Option<HeaderMatch> {
         Some((name, value)) => (name.trim_end_matches(':'), Some(value.to_owned())),
         None => (text, None),
     };
-    // RFC 9110 section 5.6.2, token.
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(is_token) {
+    if !is_token(name) {
         let reason =
             format!("{name:?} is no header name; write \"Name: value\" with one space, or \"Name\" for presence");
         issues.problem(node.path(), reason);
         return None;
     }
     Some(HeaderMatch { name: name.into(), value })
+}
+
+/// Reads an element of `headerMatches`.
+fn header_action(node: &Node<'_>, issues: &mut Issues) -> Option<HeaderAction> {
+    if !node.check_fields(&language::HEADER_MATCH, issues) {
+        return None;
+    }
+    let mut text = |name: &str| match node.child(name) {
+        Some(child) => child.text(issues),
+        // As in Go, absent and empty are the same.
+        None => Some(""),
+    };
+    let (name, value, mismatch) = (text("name")?, text("value")?, text("mismatch")?);
+    if name.is_empty() {
+        issues.problem(node.path_of("name"), "is missing; write the header's name");
+        return None;
+    }
+    if !is_token(name) {
+        issues.problem(node.path_of("name"), format!("{name:?} is no header name; write it without colon and value"));
+        return None;
+    }
+    let action = match mismatch {
+        "" => Mismatch::Fail,
+        "LOG" => Mismatch::Log,
+        "ADD" => Mismatch::Add,
+        "DELETE" => Mismatch::Delete,
+        "REPLACE" => Mismatch::Replace,
+        other => {
+            let reason =
+                format!("{other:?} is no action; use LOG, ADD, DELETE or REPLACE, in capitals, or leave it out");
+            issues.problem(node.path_of("mismatch"), reason);
+            return None;
+        }
+    };
+    if value.is_empty() && action.edits() {
+        let reason = format!("is missing; {mismatch} compares the header with a value, so write the one that is right");
+        issues.problem(node.path_of("value"), reason);
+        return None;
+    }
+    let value = (!value.is_empty()).then(|| value.to_owned());
+    Some(HeaderAction { header: HeaderMatch { name: name.into(), value }, mismatch: action })
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_token)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use weir_control::{
 };
 use weir_model::{
     endpoint::PodName,
-    flow::{DropReason, Flow, FlowKind, HttpFlow, HttpVersion, L4, Party, Verdict, Who},
+    flow::{DropReason, Flow, FlowKind, HeaderLog, HttpFlow, HttpVersion, L4, Party, Verdict, Who},
     identity::Identity,
     labels::{LabelKey, LabelSet},
     policy::{PolicyKind, PolicyName},
@@ -56,6 +56,7 @@ fn http(verdict: Verdict, status: u16, http_rule: Option<u16>) -> Flow {
         latency_ns: 240_000,
         http_rule,
         refusal: "".into(),
+        headers: None,
     };
     flow(FlowKind::Http(Box::new(exchange)), verdict, Some(origin(Some(0))))
 }
@@ -116,6 +117,27 @@ fn a_denied_request_is_hubbles_l7_flow() {
     allowed.direction = Direction::Egress;
     assert_eq!(to_json(&allowed, "")["flow"]["egress_allowed_by"], policy);
     assert_eq!(to_json(&allowed, "").get("node_name"), None, "defaults are left out");
+}
+
+#[test]
+fn what_header_matches_found_is_shown() {
+    let mut flow = http(Verdict::Forwarded, 200, None);
+    let FlowKind::Http(exchange) = &mut flow.kind else { unreachable!("made above") };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let log =
+        HeaderLog { missing: vec![pair("X-Key", "right"), pair("X-Any", "")], rejected: vec![pair("X-Key", "\u{7}")] };
+    exchange.headers = Some(Box::new(log));
+    exchange.grpc_status = Some(0);
+    let headers = json!([
+        {"key": "grpc-status", "value": "0"},
+        {"key": "missing X-Key", "value": "right"},
+        {"key": "missing X-Any", "value": ""},
+        {"key": "rejected X-Key", "value": "\u{7}"},
+    ]);
+    assert_eq!(to_json(&flow, "")["flow"]["l7"]["http"]["headers"], headers);
+    let line = compact(&flow);
+    let found = r#" 200 0.2ms missing X-Key: "right" missing X-Any rejected X-Key: "\u{7}" by "#;
+    assert!(line.contains(found), "{line}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use weir_control::manifests::{Kind, Object, Parsed, Reading, is_manifest, parse, parse_selector};
-use weir_model::policy::{HeaderMatch, Policy, PortProtocol, Protocol};
+use weir_model::policy::{HeaderAction, HeaderMatch, Mismatch, Policy, PortProtocol, Protocol};
 
 use crate::support::{check, policy};
 
@@ -75,7 +75,6 @@ fn a_spec_is_refused_with_field_and_reason() {
             "spec.ingress[0].toPorts[0].ports[0].endPort",
             "not supported yet",
         ),
-        (http("{headerMatches: [{}]}"), "spec.ingress[0].toPorts[0].rules.http[0].headerMatches", "not supported yet"),
         // Unknown.
         ("{endpointSelectors: {}, endpointSelector: {}, ingress: [{}]}".into(), "spec.endpointSelectors", "unknown"),
         (ingress("{toEndpoints: [{}]}"), "spec.ingress[0].toEndpoints", "unknown"),
@@ -221,6 +220,71 @@ fn ports_headers_and_empty_strings_are_read_as_cilium_reads_them() {
         header("X-None", Some("")),
     ];
     assert_eq!(http.headers, expected);
+}
+
+/// Each row is an element of `headerMatches`, and what it is read as.
+#[test]
+fn header_matches_are_read_with_what_a_mismatch_does() {
+    let rows = [
+        ("{name: X-Key, value: a b}", "X-Key", Some("a b"), Mismatch::Fail),
+        ("{name: X-Key, value: v, mismatch: ''}", "X-Key", Some("v"), Mismatch::Fail),
+        ("{name: X-Key}", "X-Key", None, Mismatch::Fail),
+        ("{name: X-Key, value: '', secret: null}", "X-Key", None, Mismatch::Fail),
+        ("{name: X-Key, mismatch: LOG}", "X-Key", None, Mismatch::Log),
+        ("{name: X-Key, value: v, mismatch: LOG}", "X-Key", Some("v"), Mismatch::Log),
+        ("{name: X-Key, value: v, mismatch: ADD}", "X-Key", Some("v"), Mismatch::Add),
+        ("{name: X-Key, value: v, mismatch: DELETE}", "X-Key", Some("v"), Mismatch::Delete),
+        ("{name: X-Key, value: v, mismatch: REPLACE}", "X-Key", Some("v"), Mismatch::Replace),
+    ];
+    for (element, name, value, mismatch) in rows {
+        let read = accepted(&policy(
+            "x",
+            &format!(
+                "{{endpointSelector: {{}}, ingress: [{{toPorts: [{{ports: [{{port: '80', protocol: TCP}}], rules: {{http: \
+                 [{{headers: [X-Other], headerMatches: [{element}]}}]}}}}]}}]}}"
+            ),
+        ));
+        let ports = &read.rules[0].ingress[0].ports.as_ref().expect("toPorts")[0];
+        let rule = &ports.http.as_ref().expect("http")[0];
+        let header = HeaderMatch { name: name.into(), value: value.map(str::to_owned) };
+        assert_eq!(rule.header_matches, [HeaderAction { header, mismatch }], "{element}");
+        assert_eq!(rule.headers.len(), 1, "{element}");
+    }
+}
+
+/// Each row is an element of `headerMatches`, the field below it that is wrong, and a part of the reason.
+#[test]
+fn a_header_match_is_refused_with_field_and_remedy() {
+    let rows = [
+        ("{}", ".name", "is missing; write the header's name"),
+        ("[]", "", "must be a mapping"),
+        ("{name: ''}", ".name", "is missing"),
+        ("{name: 1}", ".name", "must be a string"),
+        ("{name: 'X-Key:'}", ".name", "without colon"),
+        ("{name: ':path', value: /a, mismatch: REPLACE}", ".name", "is no header name"),
+        ("{name: X-Key, value: 1}", ".value", "put it in quotes"),
+        ("{name: X-Key, mismatch: ADD}", ".value", "ADD compares"),
+        ("{name: X-Key, mismatch: DELETE}", ".value", "DELETE compares"),
+        ("{name: X-Key, value: '', mismatch: REPLACE}", ".value", "REPLACE compares"),
+        ("{name: X-Key, value: v, mismatch: log}", ".mismatch", "use LOG, ADD, DELETE or REPLACE, in capitals"),
+        ("{name: X-Key, value: v, mismatch: FAIL}", ".mismatch", "is no action"),
+        ("{name: X-Key, secret: {name: s}}", ".secret", "write what the header must be as value"),
+        ("{name: X-Key, values: v}", ".values", "unknown"),
+    ];
+    for (element, field, reason) in rows {
+        let text = policy(
+            "x",
+            &format!(
+                "{{endpointSelector: {{}}, ingress: [{{toPorts: [{{ports: [{{port: '80', protocol: TCP}}], rules: {{http: \
+                 [{{headerMatches: [{element}]}}]}}}}]}}]}}"
+            ),
+        );
+        let parsed = parsed(&text);
+        assert!(parsed.objects.is_empty(), "{element}");
+        let problem = parsed.problems[0].to_string();
+        let field = format!("spec.ingress[0].toPorts[0].rules.http[0].headerMatches[0]{field}: ");
+        assert!(problem.contains(&field) && problem.contains(reason), "{element}: {problem}");
+    }
 }
 
 /// Rows: the selector, then how it reads as a subject and as a peer in namespace `a`, and as a peer cluster-wide.

@@ -215,6 +215,11 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
+/// Checks the framing of a response whose head another parser has split.
+pub(super) fn check_response(version: HttpVersion, headers: &[httparse::Header<'_>]) -> Result<(), Refusal> {
+    Fields::of_response(&ResponseHead { version, status: 200, headers }).map(drop)
+}
+
 /// Checks the names and values of a complete trailer section (RFC 9112 section 7.1.2).
 pub(super) fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
     let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];

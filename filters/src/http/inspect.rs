@@ -41,6 +41,7 @@ use super::{
 };
 
 mod client;
+pub mod gate;
 mod server;
 
 /// What the client's bytes ask the caller to do.
@@ -319,6 +320,17 @@ impl Inspector {
     pub fn server_ran(&mut self, bytes: u64) {
         if let Server::Message { body, .. } = &mut self.server {
             body.ran(bytes);
+        }
+    }
+
+    /// Reads no other request: the connection is idle when what has come is answered. Not behind a request that may end
+    /// HTTP on this connection; ask again.
+    pub fn stop(&mut self) {
+        match &mut self.client {
+            _ if matches!(self.queue.back(), Some(Slot::Upstream(asked)) if asked.leaves()) => {}
+            Client::Head(_) => self.client = Client::Stopped,
+            Client::Message(message) => message.last = true,
+            Client::Stopped | Client::Aborted(_) => {}
         }
     }
 

@@ -9,18 +9,24 @@
 //! All rules are allowances; a request is allowed if one of them allows it. The method, path and host of all rules are
 //! one automaton (see `pattern` and `engine`), so a request costs one walk over its bytes, however many rules there
 //! are. The few rules that the automaton names are then checked for peer and headers.
+//!
+//! What a rule does to the headers of a request that it matches ([`super::edit`]) says nothing about its verdict. So a
+//! request is judged first, and only what is allowed by rules with such actions is asked a second time, for all that match.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use thiserror::Error;
 use weir_model::{
     identity::Identity,
-    policy::{HeaderMatch, HttpRule},
+    policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch},
     resolved::{DirectionPolicy, Peers, RuleOrigin},
 };
 
 use self::engine::Engine;
-use super::RequestHead;
+use super::{
+    RequestHead,
+    edit::{self, Findings},
+};
 
 mod engine;
 mod pattern;
@@ -31,8 +37,8 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{field}: {reason}")]
 pub struct RuleError {
-    /// The member of the rule: `method`, `path`, `host`, `headers[i]`; `rules` if all rules of a port together are too
-    /// large.
+    /// The member of the rule: `method`, `path`, `host`, `headers[i]`, `headerMatches[i]`; `rules` if all rules of a port
+    /// together are too large.
     pub field: String,
     /// What is wrong with it, for the policy's author.
     pub reason: String,
@@ -49,19 +55,26 @@ pub fn check_rule(rule: &HttpRule) -> Result<(), RuleError> {
 }
 
 fn check_headers(rule: &HttpRule) -> Result<(), RuleError> {
-    rule.headers.iter().enumerate().try_for_each(|(index, header)| check_header(index, header))
+    let error = |list: &str, index: usize, reason| RuleError { field: format!("{list}[{index}]"), reason };
+    for (index, header) in rule.headers.iter().enumerate() {
+        check_header(header).map_err(|reason| error("headers", index, reason))?;
+    }
+    for (index, action) in rule.header_matches.iter().enumerate() {
+        let checked = check_header(&action.header).and_then(|()| edit::check(action));
+        checked.map_err(|reason| error("headerMatches", index, reason))?;
+    }
+    Ok(())
 }
 
-fn check_header(index: usize, header: &HeaderMatch) -> Result<(), RuleError> {
-    let error = |reason: String| Err(RuleError { field: format!("headers[{index}]"), reason });
+fn check_header(header: &HeaderMatch) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if header.name.is_empty() || !header.name.bytes().all(is_token) {
-        return error(format!("{:?} is no field name (RFC 9110 section 5.1)", header.name));
+        return Err(format!("{:?} is no field name (RFC 9110 section 5.1)", header.name));
     }
     if let Some(value) = &header.value
         && value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
     {
-        return error(format!("{value:?} has a control character, which no field value can have"));
+        return Err(format!("{value:?} has a control character, which no field value can have"));
     }
     Ok(())
 }
@@ -79,7 +92,32 @@ struct Entry {
     peers: Peers,
     /// `None` allows every request.
     http: Option<Arc<Vec<HttpRule>>>,
+    /// Of its rules, the most.
+    effect: Effect,
     origin: RuleOrigin,
+}
+
+/// What rules do to the requests that they match, beside allowing them; the later includes the earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing.
+    #[default]
+    None,
+    /// Something is to be written into the record.
+    Logs,
+    /// Headers are changed.
+    Edits,
+}
+
+impl Effect {
+    fn of(rule: &HttpRule) -> Self {
+        let effects = rule.header_matches.iter().map(|action| match action.mismatch {
+            Mismatch::Fail => Self::None,
+            Mismatch::Log => Self::Logs,
+            Mismatch::Add | Mismatch::Delete | Mismatch::Replace => Self::Edits,
+        });
+        effects.max().unwrap_or_default()
+    }
 }
 
 /// An HTTP rule: index of its entry, and index in the entry's list.
@@ -110,7 +148,12 @@ impl PortRules {
             .rules
             .iter()
             .filter(|rule| rule.covers_tcp(port))
-            .map(|rule| Entry { peers: rule.peers.clone(), http: rule.http.clone(), origin: rule.origin.clone() })
+            .map(|rule| Entry {
+                peers: rule.peers.clone(),
+                http: rule.http.clone(),
+                effect: rule.http.iter().flat_map(|rules| rules.iter()).map(Effect::of).max().unwrap_or_default(),
+                origin: rule.origin.clone(),
+            })
             .collect();
         // Rules that differ in peers or headers only share a pattern.
         let mut numbers = BTreeMap::new();
@@ -152,6 +195,35 @@ impl PortRules {
         }
     }
 
+    /// What the rules that name `peer` may do to its requests. A connection whose rules edit must be terminated, so this is
+    /// asked when it is opened.
+    pub fn effect(&self, peer: Identity) -> Effect {
+        let effects = self.entries.iter().filter(|entry| entry.effect > Effect::None && entry.peers.contains(peer));
+        effects.map(|entry| entry.effect).max().unwrap_or_default()
+    }
+
+    /// Adds to `findings` what the rules find and do about the headers of a request that [`Self::judge`] allows. All rules
+    /// that match act, in order, each upon what the one before has left; and they match if they match the raw or the
+    /// normalised path, lest a request evade them by the spelling of its path.
+    pub fn act(&self, peer: Identity, request: &RequestHead<'_>, findings: &mut Findings) {
+        let Some(engine) = &self.engine else { return };
+        let mut acting = Vec::new();
+        let mut find = |path| {
+            engine.matches([request.method(), path, request.host()], |number| {
+                acting.extend(self.users[number].iter().filter(|found| self.matches(peer, request, found)));
+            });
+        };
+        find(request.path());
+        if request.normal_path() != request.path() {
+            find(request.normal_path());
+        }
+        acting.sort_unstable();
+        acting.dedup();
+        for action in acting.iter().filter_map(|found| self.rule(found)).flat_map(|rule| &rule.header_matches) {
+            findings.act(action, request);
+        }
+    }
+
     /// Whether any rule that names `peer` has HTTP rules. If not, its connections need no inspection.
     pub fn needs_http(&self, peer: Identity) -> bool {
         self.entries.iter().any(|entry| entry.http.is_some() && entry.peers.contains(peer))
@@ -170,19 +242,30 @@ impl PortRules {
 
     fn first_match(&self, peer: Identity, request: &RequestHead<'_>, path: &str) -> Option<RuleRef> {
         let mut first: Option<RuleRef> = None;
-        let allows = |found: &RuleRef| {
-            let entry = &self.entries[found.entry];
-            let rule = entry.http.as_ref().and_then(|rules| rules.get(usize::from(found.rule)));
-            entry.peers.contains(peer)
-                && rule.is_some_and(|rule| rule.headers.iter().all(|wanted| has(request, wanted)))
-        };
         self.engine.as_ref()?.matches([request.method(), path, request.host()], |number| {
             let better = |found: &&RuleRef| first.is_none_or(|first| **found < first);
-            if let Some(found) = self.users[number].iter().take_while(better).find(|found| allows(found)) {
+            if let Some(found) =
+                self.users[number].iter().take_while(better).find(|found| self.matches(peer, request, found))
+            {
                 first = Some(*found);
             }
         });
         first
+    }
+
+    fn rule(&self, found: &RuleRef) -> Option<&HttpRule> {
+        self.entries[found.entry].http.as_ref()?.get(usize::from(found.rule))
+    }
+
+    /// Whether a rule whose method, path and host match does so for this peer and these headers.
+    fn matches(&self, peer: Identity, request: &RequestHead<'_>, found: &RuleRef) -> bool {
+        let must = |action: &&HeaderAction| action.mismatch == Mismatch::Fail;
+        self.entries[found.entry].peers.contains(peer)
+            && self.rule(found).is_some_and(|rule| {
+                let wanted =
+                    rule.headers.iter().chain(rule.header_matches.iter().filter(must).map(|must| &must.header));
+                wanted.into_iter().all(|wanted| has(request, wanted))
+            })
     }
 }
 

@@ -8,6 +8,10 @@ use crate::{
     http::{self, RequestHead, head, path::Scratch},
 };
 
+mod parts;
+
+pub use parts::{Parts, check_trailers, with_request};
+
 /// What a field costs beside its bytes (RFC 9113 section 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 

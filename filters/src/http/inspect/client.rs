@@ -174,14 +174,14 @@ fn http2_settings(request: &RequestHead<'_>) -> Option<Vec<u8>> {
 }
 
 /// What stands at the beginning of the input between messages.
-enum Found {
+pub(super) enum Found {
     Head(usize),
     /// Empty lines before a request line, which are to be ignored (RFC 9112 section 2.2).
     EmptyLines(usize),
     Nothing,
 }
 
-fn find_head(scanner: &mut Scanner, input: &[u8], limit: usize) -> Result<Found, Refusal> {
+pub(super) fn find_head(scanner: &mut Scanner, input: &[u8], limit: usize) -> Result<Found, Refusal> {
     if !scanner.has_begun() {
         let lines = input.chunks_exact(2).take_while(|pair| pair == b"\r\n").count();
         if lines > 0 {

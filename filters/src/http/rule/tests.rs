@@ -11,6 +11,8 @@ use weir_model::{
 use super::*;
 use crate::http::{head::RequestHead, path::Scratch};
 
+mod actions;
+
 const ALICE: Identity = Identity(1001);
 const BOB: Identity = Identity(1002);
 
@@ -33,7 +35,7 @@ fn compile(rules: Vec<L4Rule>) -> PortRules {
 
 fn rule(method: &str, path: &str, host: &str) -> HttpRule {
     let some = |text: &str| if text == "-" { None } else { Some(text.to_string()) };
-    HttpRule { method: some(method), path: some(path), host: some(host), headers: Vec::new() }
+    HttpRule { method: some(method), path: some(path), host: some(host), ..HttpRule::default() }
 }
 
 fn path(pattern: &str) -> HttpRule {
@@ -285,6 +287,16 @@ fn bad_rules_are_rejected_with_a_reason() {
         (header("a b", None), "headers[0]", "no field name"),
         (header("a", Some("b\r\nc")), "headers[0]", "control character"),
     ];
+    let acting = |name, value, mismatch| actions::on("-", "-", "-", &[(name, value, mismatch)]);
+    let rows = rows.into_iter().chain([
+        (acting(":path", "/", Mismatch::Log), "headerMatches[0]", "no field name"),
+        (acting("a", "b\0", Mismatch::Fail), "headerMatches[0]", "control character"),
+        (acting("a", "", Mismatch::Add), "headerMatches[0]", "needs a value"),
+        (acting("a", " b", Mismatch::Replace), "headerMatches[0]", "white space around it"),
+        (acting("Host", "b", Mismatch::Replace), "headerMatches[0]", "cannot be edited"),
+        (acting("content-Length", "1", Mismatch::Delete), "headerMatches[0]", "cannot be edited"),
+        (acting("Transfer_Encoding", "chunked", Mismatch::Add), "headerMatches[0]", "cannot be edited"),
+    ]);
     for (rule, field, reason) in rows {
         let error = check_rule(&rule).expect_err(reason);
         assert_eq!(error.field, field);
@@ -296,6 +308,7 @@ fn bad_rules_are_rejected_with_a_reason() {
     assert!(long.reason.len() < 200, "a message is short: {long}");
     assert_eq!(check_rule(&path("/api/v[0-9]+/[a-z0-9-]{1,63}/.*")), Ok(()));
     assert_eq!(check_rule(&path("[\\w.-]+")), Ok(()));
+    assert_eq!(check_rule(&acting("Host", "b", Mismatch::Log)), Ok(()));
 }
 
 #[test]
@@ -355,7 +368,7 @@ proptest! {
     ) {
         let rules: Vec<HttpRule> = rules
             .into_iter()
-            .map(|[method, path, host]| HttpRule { method, path, host, headers: Vec::new() })
+            .map(|[method, path, host]| HttpRule { method, path, host, ..HttpRule::default() })
             .collect();
         let patterns: Vec<_> = rules.iter().map(|rule| pattern::compile(rule).expect("compiles")).collect();
         let engines = [Engine::build(&patterns).expect("builds"), Engine::build_lazy(&patterns).expect("builds")];
