@@ -15,15 +15,16 @@ demo: setup ## three pods, a policy, some calls, and what became of them
 check: ## formatting, lints, unit tests, the house's arrows: neither root nor the eBPF tool chain
 	scripts/check
 
-test: setup ## everything; what CI runs
+test: ## everything; what CI runs
+	scripts/setup test
 	scripts/test
 
-bench-http: setup ## CPU and time per request beside Envoy, HAProxy and nginx, in one run; half an hour
+bench-http: ## CPU and time per request beside Envoy, HAProxy and nginx, in one run; half an hour
 	scripts/setup bench
 	cargo build --locked --release --workspace
 	target/release/weir-bench http
 
-bench-body: setup ## CPU per GiB of a long response, beside a plain copy, HAProxy and Envoy
+bench-body: ## CPU per GiB of a long response, beside a plain copy, HAProxy and Envoy
 	scripts/setup bench
 	cargo build --locked --release --workspace
 	target/release/weir-bench body

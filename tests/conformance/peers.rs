@@ -19,7 +19,7 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/pe
 /// What a JVM that lives for a second is quickest with.
 const SHORT_LIVED: [&str; 3] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"];
 
-/// What `scripts/setup` has put into `conformance/` of weir's cache folder.
+/// What `scripts/setup test` has put into `conformance/` of weir's cache folder.
 pub fn built(name: &str) -> PathBuf {
     cache().join("conformance").join(name)
 }
@@ -32,7 +32,7 @@ pub fn ready() -> bool {
     let built = ["go/peer", "go/h2spec", "go/interop-client", "java/libs", "python/bin/python"].map(built);
     let missing = built.into_iter().find(|path| !path.exists());
     if let Some(missing) = &missing {
-        let why = format!("{} is missing: run scripts/setup", missing.display());
+        let why = format!("{} is missing: run scripts/setup test", missing.display());
         assert!(std::env::var_os("CI").is_none(), "{why}; in CI a skip is a failure");
         eprintln!("SKIPPED: {why}");
     }
