@@ -84,7 +84,10 @@ pub struct Inspector {
     in_preface: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "most connections are of HTTP/1; a box would be one more allocation for each")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most connections are of HTTP/1; a box would be one more allocation for each"
+)]
 enum Version {
     /// `fresh` until the first request has begun.
     Http1 {

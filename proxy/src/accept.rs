@@ -15,7 +15,7 @@ use crate::{
     origin::Ends,
     record::Recorder,
     relay::{Common, Relay},
-    socket,
+    socket, terminate,
     world::World,
 };
 
@@ -79,16 +79,20 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 async fn serve(client: TcpStream, ends: Ends, shared: Rc<Shared>, member: Member) {
     socket::accepted(&client);
     let open = shared.recorder.metrics().connection();
-    let Some(session) = Session::open(&shared.world, ends, shared.recorder.clone()) else {
+    let Some(mut session) = Session::open(&shared.world, ends, shared.recorder.clone()) else {
         tracing::debug!(?ends, "no policy of this node sent the connection here");
         socket::reset_on_close(&client);
         return;
     };
     member.register().await;
-    let mut relay = Relay::new(client, session, Rc::clone(&shared.common));
-    let end = poll_fn(|cx| relay.poll(cx)).await;
+    let common = Rc::clone(&shared.common);
+    // The worker learns of the end when the sockets are closed.
+    let end = if session.must_leave() {
+        Box::pin(terminate::serve(client, session, common)).await
+    } else {
+        let mut relay = Relay::new(client, session, common);
+        poll_fn(|cx| relay.poll(cx)).await
+    };
     tracing::trace!(?ends, ?end, "connection ended");
-    // The worker learns of it when the sockets are closed.
-    drop(relay);
     drop((member, open));
 }

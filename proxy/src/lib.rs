@@ -8,7 +8,8 @@
 //! | [`origin`] | who called whom; the rules of both sides, renewed when the snapshot changes |
 //! | [`inspect`] | each request is judged by those rules |
 //! | [`upstream`] | the server is called from the client's own address and port |
-//! | [`relay`] | the bytes are passed on as they came |
+//! | [`relay`] | the bytes are passed on as they came; or, |
+//! | [`terminate`] | if the rules edit headers, each message is read and written anew |
 //! | [`record`] | one flow record per request |
 //!
 //! Around them: [`worker`] (a thread and a runtime per core), [`drain`] (its end), [`world`] (a snapshot, compiled),
@@ -25,6 +26,7 @@ pub mod origin;
 pub mod record;
 pub mod relay;
 pub mod socket;
+pub mod terminate;
 pub mod upstream;
 pub mod worker;
 pub mod world;
