@@ -3,6 +3,7 @@
 
 mod bypass;
 mod demo;
+mod edits;
 mod http1;
 mod lifecycle;
 mod manifests;

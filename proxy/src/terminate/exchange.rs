@@ -15,10 +15,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::{
     body::{Body as _, Bytes, Incoming},
     client::conn,
+    upgrade::OnUpgrade,
 };
 use tokio::{net::TcpStream, task::spawn_local};
 use weir_filters::{
-    http::{Decision, Edit, Refusal, RequestHead, parts},
+    http::{Decision, Edit, Refusal, RequestHead, inspect::gate::Asks, parts},
     http2::{self, GRPC_DENIED, Judge as _},
 };
 use weir_model::flow::HttpVersion;
@@ -99,9 +100,7 @@ pub(super) async fn serve_http1(connection: &Rc<Connection>, mut request: Reques
     }
     let on_client = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
-    if !asks.upgrade {
-        stay_http1(&mut head.headers);
-    }
+    take_hop_by_hop(&mut head.headers, asks.upgrade);
     let stream = connection.next_request();
     let decision = connection.session.borrow_mut().judge_and_edit(stream, &mut Http1(&mut head));
     match decision {
@@ -118,7 +117,19 @@ pub(super) async fn serve_http1(connection: &Rc<Connection>, mut request: Reques
         }
         Err(refusal) => return refused(connection, status_of(refusal), refusal.to_string()),
     }
-    let mut exchange = Exchange { connection: Rc::clone(connection), stream, status: 0 };
+    let exchange = Exchange { connection: Rc::clone(connection), stream, status: 0 };
+    pass_on_http1(exchange, asks, head, body, on_client).await
+}
+
+/// Has a judged request of HTTP/1 answered by the upstream.
+async fn pass_on_http1(
+    mut exchange: Exchange,
+    asks: Asks,
+    head: Parts,
+    body: Incoming,
+    on_client: OnUpgrade,
+) -> Response<Reply> {
+    let connection = Rc::clone(&exchange.connection);
     let interim = asks.interim.then(Arc::<Interim>::default);
     let mut request = Request::from_parts(head, Outgoing::new(body, interim.clone()));
     if let Some(interim) = interim.clone() {
@@ -381,21 +392,32 @@ fn complete(head: &mut Parts) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Takes away what asks for another version of HTTP: its requests would not be judged.
-fn stay_http1(headers: &mut HeaderMap) {
-    if headers.remove(header::UPGRADE).is_none() {
+/// Does what a proxy owes to `Connection` (RFC 9110 section 7.6.1): the fields that it names go no further, lest they take an
+/// edited one along at the next hop; and what asks for another version of HTTP, whose requests would not be judged.
+fn take_hop_by_hop(headers: &mut HeaderMap, upgrade: bool) {
+    let mut options: Vec<String> = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        options.extend(value.split(',').map(|option| option.trim().to_owned()));
+    }
+    if !upgrade {
+        headers.remove(header::UPGRADE);
+        headers.remove("http2-settings");
+    }
+    let before = options.len();
+    options.retain(|option| match option.as_str() {
+        "close" | "keep-alive" | "te" => true,
+        "upgrade" => upgrade,
+        // These frame the message, or speak of this very connection.
+        "transfer-encoding" | "trailer" | "expect" | "connection" => false,
+        named => {
+            headers.remove(named);
+            false
+        }
+    });
+    if options.len() == before {
         return;
     }
-    headers.remove("http2-settings");
-    let options: Vec<String> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|option| option.trim().to_owned())
-        .filter(|option| !["upgrade", "http2-settings"].iter().any(|known| option.eq_ignore_ascii_case(known)))
-        .filter(|option| !option.is_empty())
-        .collect();
     headers.remove(header::CONNECTION);
     if let Ok(value) = HeaderValue::from_str(&options.join(", "))
         && !options.is_empty()
