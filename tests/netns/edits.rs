@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use weir_lab::{Process, in_netns, runs_as_root, wait_until};
+use weir_lab::{Process, in_netns, runs_as_root};
 
 use crate::{
     site::{Member, SOON, Site, http_ingress},

@@ -119,7 +119,8 @@ fn the_rows_of_ciliums_proxy() {
 #[test]
 fn actions_follow_one_another() {
     use Mismatch::{Add, Delete, Fail, Replace};
-    let rows: [(&[(&str, &str, Mismatch)], &str, &str); 8] = [
+    type Row<'a> = (&'a [(&'a str, &'a str, Mismatch)], &'a str, &'a str);
+    let rows: [Row<'_>; 8] = [
         (&[("k", "a,b", Replace)], "k=a k=b", "k=a k=b"),
         (&[("k", "a", Replace)], "k=a k=a", "k=a"),
         (&[("k", "a", Delete)], "K=a x=1 k=b", "x=1"),
