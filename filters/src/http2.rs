@@ -14,6 +14,9 @@
 //!   client ◀───────────────── between two frames of the server ◀── reset, 4xx, GOAWAY ◀── 403, grpc-status 7
 //! ```
 //!
+//! Before the server's SETTINGS the upstream gets the preface alone, which is the same for all clients: a server that speaks
+//! HTTP/1 only must not find a request in what the client calls a frame.
+//!
 //! **Where frames are not passed as they came:**
 //! * From the first block on that the upstream must not see, the client's blocks are written anew, without the dynamic
 //!   table: the upstream's decoder has missed entries.

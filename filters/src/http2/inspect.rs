@@ -61,8 +61,8 @@ pub enum ClientStep {
     Discard(usize),
     /// Read more from the client.
     NeedMore,
-    /// Do not read from the client, nor call again, until a reply was taken: too much waits for the end of the server's
-    /// frame.
+    /// Do not read from the client, nor call again, until the server's direction has made a step or a reply was taken: the
+    /// upstream is not known to speak HTTP/2 yet, or too much waits for the end of the server's frame.
     Wait,
     /// No client byte will be consumed any more; the connection ends by a reply with `close`.
     Stop,
@@ -342,14 +342,20 @@ impl Inspector {
         if matches!(self.server, Place::Settings | Place::Boundary) { Ok(()) } else { Err(Abort::Truncated) }
     }
 
-    /// Whether the client's bytes wait for a reply to be taken; see [`ClientStep::Wait`].
+    /// Whether the client's bytes wait; see [`ClientStep::Wait`].
     pub fn is_waiting(&self) -> bool {
-        self.replies.len() > REPLIES
+        self.replies.len() > REPLIES || self.is_unproven()
+    }
+
+    /// Whether the upstream has not shown yet that it speaks HTTP/2. Until then it gets no byte that a client could choose:
+    /// a server of HTTP/1 might take frames for requests.
+    fn is_unproven(&self) -> bool {
+        self.client == Place::Settings && self.server == Place::Settings
     }
 
     /// Whether a part of a frame of the client's is there that waits for the rest. For head timeouts.
     pub fn in_head(&self) -> bool {
-        self.partial
+        self.partial || self.is_unproven()
     }
 
     /// Whether no request is in progress, and no answer is owed.

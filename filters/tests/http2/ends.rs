@@ -102,12 +102,12 @@ async fn relay(client: DuplexStream, server: DuplexStream, mut random: Random) -
                 match inspector.server(&server_in, &mut judge) {
                     ServerStep::Forward(n) => {
                         to_client.extend(server_in.drain(..n));
-                        moved = true;
+                        (waiting, moved) = (false, true);
                     }
                     ServerStep::Replace(n) => {
                         to_client.extend(inspector.take_replacement());
                         server_in.drain(..n);
-                        moved = true;
+                        (waiting, moved) = (false, true);
                     }
                     ServerStep::NeedMore => {}
                     ServerStep::Hold => holding = true,

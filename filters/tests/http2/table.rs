@@ -125,7 +125,7 @@ fn play(talk: &str, cut: Cut) -> Outcome {
         let settings = Writer::default().line("SETTINGS");
         let acknowledged = Writer::default().line("SETTINGS ack");
         wire.client(&[&PREFACE[..], &settings].concat());
-        wire.server(&[settings, acknowledged.clone()].concat()).client(&acknowledged);
+        wire.server(&settings).server(&acknowledged).client(&acknowledged);
         wire.upstream.clear();
         wire.downstream.clear();
     }

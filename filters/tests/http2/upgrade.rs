@@ -56,6 +56,8 @@ fn a_part_of_the_preface_is_a_part_of_a_head() {
     feed(&mut wire, 1, &PREFACE[..9], b"");
     assert!(!wire.inspector.is_idle() && wire.inspector.in_head());
     feed(&mut wire, 1, &PREFACE[9..], b"");
+    assert!(wire.inspector.in_head(), "the server has not shown yet that it speaks HTTP/2");
+    feed(&mut wire, 1, b"", &bytes(&["SETTINGS"]));
     assert!(wire.inspector.is_idle() && !wire.inspector.in_head());
 }
 
@@ -84,8 +86,9 @@ fn an_upgrade_goes_on_as_stream_1() {
         feed(&mut wire, size, &[&request, &PREFACE[..], &frames].concat(), b"");
         assert_eq!(show(&wire.upstream), show(&request));
         assert_eq!(wire.client_step, ClientStep::Wait);
-        let server = bytes(&["SETTINGS", "HEADERS 1 :status=200", "DATA 1 es 3", "HEADERS 5 es :status=204"]);
-        feed(&mut wire, size, b"", &[SWITCH, &server].concat());
+        feed(&mut wire, size, b"", &[SWITCH, &bytes(&["SETTINGS"])].concat());
+        let server = bytes(&["HEADERS 1 :status=200", "DATA 1 es 3", "HEADERS 5 es :status=204"]);
+        feed(&mut wire, size, b"", &server);
         let told =
             ["allow 0 GET /a", "upgraded", "deny 3 GET /no", "allow 5 GET /b", "answered 1 200", "answered 5 204"];
         let mut seen = wire.judge.told.clone();

@@ -237,7 +237,6 @@ pub(super) const ROWS: &[Row] = &[
         > SETTINGS
         < PING
         up PREFACE
-        up SETTINGS
         told abort malformed frame",
     ),
     (
@@ -248,7 +247,6 @@ pub(super) const ROWS: &[Row] = &[
         > SETTINGS
         < BYTES 485454502f312e31203430302042616420526571756573740d0a0d0a
         up PREFACE
-        up SETTINGS
         told abort malformed frame",
     ),
     (
@@ -259,7 +257,6 @@ pub(super) const ROWS: &[Row] = &[
         > SETTINGS
         < SETTINGS ack
         up PREFACE
-        up SETTINGS
         told abort malformed frame",
     ),
 ];

@@ -172,13 +172,11 @@ pub(super) const ROWS: &[Row] = &[
         > SETTINGS
         > HEADERS + es GET /no
         < SETTINGS streams=9
-        < SETTINGS ack
         up PREFACE
         up SETTINGS
         down SETTINGS streams=9
         down HEADERS 1 :status=403 content-type=text/plain content-length=15
         down DATA 1 es denied
-        down SETTINGS ack
         told deny 1 GET /no",
     ),
     (

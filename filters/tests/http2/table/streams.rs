@@ -453,6 +453,7 @@ pub(super) const ROWS: &[Row] = &[
         raw
         > PREFACE
         > PING
+        < SETTINGS
         up PREFACE
         down SETTINGS
         down GOAWAY 0 PROTOCOL_ERROR
