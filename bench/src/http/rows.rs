@@ -179,10 +179,10 @@ fn print_bars(weir: &Row, rows: &[Row]) {
     let envoy = find(rows, Case { subject: Subject::Envoy, ..weir.case });
     if let Some((weir, envoy)) = weir.added_p99_us.zip(envoy.and_then(|row| row.added_p99_us)) {
         let title = title("added p99", Subject::Envoy);
-        if envoy > 0.0 {
+        if envoy > 0.0 && weir >= 0.0 {
             report::bar(&title, weir / envoy, ADDED_BAR, "x");
         } else {
-            println!("{title}: cannot be told, Envoy added {envoy:.0} µs: the machine was busy");
+            println!("{title}: cannot be told, weir added {weir:.0} µs and Envoy {envoy:.0} µs: the machine was busy");
         }
     }
 }
