@@ -251,6 +251,8 @@ fn filters_show_what_they_name() {
         (&["--port", "8080"], 1),
         (&["--protocol", "http", "--verdict", "dropped", "--pod", "client"], 2),
         (&["--last", "3"], 3),
+        (&["--since", "1h"], 8),
+        (&["--since", "2100-01-01T00:00:00Z"], 0),
         (&["--last", "1", "--http-path", "/a"], 1),
     ] {
         let flows = scene.site.flows(filter);
@@ -258,7 +260,7 @@ fn filters_show_what_they_name() {
     }
     let last = scene.site.flows(&["--last", "1", "--http-path", "/a"]);
     assert_eq!(last[0]["flow"]["l7"]["http"]["url"], "http://web/a3", "the last, not the first");
-    for bad in [["--verdict", "maybe"], ["--protocol", "http9"], ["--label", "in in in"]] {
+    for bad in [["--verdict", "maybe"], ["--protocol", "http9"], ["--since", "never"], ["--label", "in in in"]] {
         let output = scene.site.weir("observe").args(bad).output().expect("run weir observe");
         assert!(!output.status.success() && output.stdout.is_empty(), "{bad:?} is accepted");
     }
@@ -302,6 +304,7 @@ fn a_follower_sees_each_new_record_once_and_ends_with_the_agent() {
     let mut stream = connect(scene.client.netns(), scene.web.at(false, 80)).expect("connect");
     assert_eq!(exchange(&mut stream, &get("/a")).0, 200);
     new.wait_until("one more", SOON, || printed(&new).len() == 7).expect("it is shown");
+    all.wait_until("its connection, too", SOON, || printed(&all).len() == 18).expect("it is shown");
     let agent = scene.site.agent.as_ref().expect("weir runs");
     drop(stream);
     assert!(agent.stop().success());
