@@ -42,6 +42,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         list_bytes: 300,
         fields: 6,
         streams: 3,
+        dropped_bytes: 1 << 16,
         table_bytes: 4_096,
         settings: rate,
         pings: rate,
