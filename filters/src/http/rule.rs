@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use thiserror::Error;
 use weir_model::{
+    flow::HttpVersion,
     identity::Identity,
     policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch},
     resolved::{DirectionPolicy, Peers, RuleOrigin},
@@ -279,15 +280,17 @@ impl fmt::Debug for PortRules {
     }
 }
 
-/// Whether the request's lines of that name, joined by `,`, are the wanted value. Compares piece by piece instead of
-/// joining.
+/// Whether the request's lines of that name, joined by `,`, are the wanted value; HTTP/2 cuts a cookie at its `; ` (RFC
+/// 9113 section 8.2.3), and the upstream puts it together again. Compares piece by piece instead of joining.
 fn has(request: &RequestHead<'_>, wanted: &HeaderMatch) -> bool {
     let mut lines = request.header(&wanted.name);
     let (Some(first), Some(value)) = (lines.next(), &wanted.value) else {
         return wanted.value.is_none() && request.header(&wanted.name).next().is_some();
     };
     let Some(rest) = value.as_bytes().strip_prefix(first) else { return false };
-    let rest = lines.try_fold(rest, |rest, line| rest.strip_prefix(b",")?.strip_prefix(line));
+    let is_cut = request.version == HttpVersion::Http2 && wanted.name.eq_ignore_ascii_case("cookie");
+    let joint: &[u8] = if is_cut { b"; " } else { b"," };
+    let rest = lines.try_fold(rest, |rest, line| rest.strip_prefix(joint)?.strip_prefix(line));
     rest.is_some_and(<[u8]>::is_empty)
 }
 

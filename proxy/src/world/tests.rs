@@ -1,3 +1,5 @@
+//! What a new snapshot keeps of the one before.
+
 use std::net::Ipv4Addr;
 
 use weir_model::{

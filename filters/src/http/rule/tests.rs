@@ -200,6 +200,32 @@ fn bypasses() {
 }
 
 #[test]
+fn a_cookie_in_pieces_is_one_cookie_in_http2() {
+    let lines =
+        [("cookie", "a=1"), ("cookie", "b=2")].map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
+    let rows = [
+        (HttpVersion::Http2, "a=1; b=2", true),
+        (HttpVersion::Http2, "a=1,b=2", false),
+        (HttpVersion::Http2, "a=1", false),
+        (HttpVersion::Http11, "a=1; b=2", false),
+        (HttpVersion::Http11, "a=1,b=2", true),
+    ];
+    for (version, value, expected) in rows {
+        let request = RequestHead {
+            version,
+            method: "GET",
+            target: "/",
+            host: "a",
+            path: "/",
+            normal_path: "/",
+            headers: &lines,
+        };
+        let wanted = HeaderMatch { name: "Cookie".into(), value: Some(value.into()) };
+        assert_eq!(has(&request, &wanted), expected, "{version:?} {value:?}");
+    }
+}
+
+#[test]
 fn headers() {
     let is = |value: &str| header("X-Key", Some(value));
     let rows = [
