@@ -50,6 +50,7 @@ impl Inspector {
                 break ServerStep::NeedMore;
             }
             let before = self.out.len();
+            let unproven = self.is_unproven();
             let part = self.server_part(&input[at..], judge);
             self.check_invariants();
             match part {
@@ -68,6 +69,10 @@ impl Inspector {
                 Part::NeedMore => break ServerStep::NeedMore,
                 Part::Wait => break ServerStep::Wait,
                 Part::Abort(abort) => break ServerStep::Abort(abort),
+            }
+            // What the client's bytes have waited for; what comes behind may answer them.
+            if unproven && !self.is_unproven() {
+                break ServerStep::NeedMore;
             }
         };
         match (at, copied) {
