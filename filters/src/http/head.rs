@@ -81,7 +81,7 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// HTTP/1.0 or HTTP/1.1.
+    /// The version of the message.
     pub fn version(&self) -> HttpVersion {
         self.version
     }
