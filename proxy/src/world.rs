@@ -128,4 +128,4 @@ impl Default for World {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

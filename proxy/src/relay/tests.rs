@@ -19,13 +19,7 @@ use tokio::{
     task::{JoinHandle, spawn_local},
     time::timeout,
 };
-use weir_model::{
-    endpoint::{EndpointId, PodName},
-    identity::Identity,
-    policy::{HttpRule, PolicyKind, PolicyName, Protocol},
-    resolved::{Direction, DirectionPolicy, EndpointPolicy, L4Rule, Peers, RuleOrigin},
-    snapshot::{Pod, Snapshot},
-};
+use weir_model::policy::HttpRule;
 
 use super::{Common, End, Relay, Timeouts};
 use crate::{
@@ -33,7 +27,7 @@ use crate::{
     metrics::{Metrics, WorkerMetrics},
     origin::Ends,
     record::{Recorder, Ring},
-    world::World,
+    world::tests::world,
 };
 
 mod ends;
@@ -71,7 +65,9 @@ impl Rig {
         let ends = Ends { client: from, server: server.local_addr().expect("an address") };
         let ring = Arc::new(Mutex::new(Ring::new(16)));
         let recorder = Recorder::new(ring, Metrics::default().worker());
-        let session = Session::open(&world(), ends, recorder).expect("the server is a pod");
+        let rules = vec![HttpRule { path: Some("/ok.*".into()), ..HttpRule::default() }];
+        let session = Session::open(&Arc::new(ArcSwap::from_pointee(world(1, rules))), ends, recorder)
+            .expect("the server is a pod");
         let common = Common::new(dial, timeouts);
         let member = common.drain.join();
         let mut relay = Relay::new(accepted, session, Rc::clone(&common));
@@ -124,38 +120,6 @@ fn dial(ends: Ends, _: &WorkerMetrics) -> io::Result<TcpStream> {
     socket.set_send_buffer_size(BUFFER)?;
     let _ = socket.connect(&ends.server.into());
     TcpStream::from_std(socket.into())
-}
-
-/// A pod at 127.0.0.1, whose policy allows `/ok…` to everybody.
-fn world() -> Arc<ArcSwap<World>> {
-    let policy = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "n".into(), name: "p".into() };
-    let rule = L4Rule {
-        peers: Peers::Any,
-        protocol: Some(Protocol::Tcp),
-        port: 0,
-        http: Some(Arc::new(vec![HttpRule { path: Some("/ok.*".into()), ..HttpRule::default() }])),
-        origin: RuleOrigin {
-            policy: Arc::new(policy),
-            rule: 0,
-            direction: Direction::Ingress,
-            entry: 0,
-            port: Some(0),
-        },
-    };
-    let snapshot = Snapshot {
-        revision: 1,
-        policies: vec![EndpointPolicy { ingress: Some(DirectionPolicy { rules: vec![rule] }), egress: None }],
-        pods: vec![Pod {
-            endpoint: EndpointId(1),
-            name: PodName { namespace: "n".into(), name: "web".into() },
-            identity: Identity::FIRST_ALLOCATED,
-            addresses: vec![Ipv4Addr::LOCALHOST.into()],
-            local: true,
-            policy: 0,
-        }],
-        ..Snapshot::default()
-    };
-    Arc::new(ArcSwap::from_pointee(World::compile(&snapshot)))
 }
 
 async fn expect(stream: &mut TcpStream, text: &str) {

@@ -18,12 +18,8 @@ use tokio::{
     time::timeout,
 };
 use weir_model::{
-    endpoint::{EndpointId, PodName},
     flow::{Flow, FlowKind, HttpFlow, Verdict},
-    identity::Identity,
-    policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch, PolicyKind, PolicyName, Protocol},
-    resolved::{Direction, DirectionPolicy, EndpointPolicy, L4Rule, Peers, RuleOrigin},
-    snapshot::{Pod, Snapshot},
+    policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch},
 };
 
 use super::serve;
@@ -33,7 +29,7 @@ use crate::{
     origin::Ends,
     record::{Recorder, Ring, SharedRing},
     relay::{Common, End, Relay, Timeouts},
-    world::World,
+    world::{World, tests::world},
 };
 
 mod http1;
@@ -147,36 +143,4 @@ fn editing() -> Vec<HttpRule> {
 /// `/ok…` is allowed as it is.
 fn plain() -> Vec<HttpRule> {
     vec![HttpRule { path: Some("/ok.*".into()), ..HttpRule::default() }]
-}
-
-/// A pod at 127.0.0.1, whose policy has these rules for everybody.
-fn world(revision: u64, rules: Vec<HttpRule>) -> World {
-    let policy = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "n".into(), name: "p".into() };
-    let rule = L4Rule {
-        peers: Peers::Any,
-        protocol: Some(Protocol::Tcp),
-        port: 0,
-        http: Some(Arc::new(rules)),
-        origin: RuleOrigin {
-            policy: Arc::new(policy),
-            rule: 0,
-            direction: Direction::Ingress,
-            entry: 0,
-            port: Some(0),
-        },
-    };
-    let snapshot = Snapshot {
-        revision,
-        policies: vec![EndpointPolicy { ingress: Some(DirectionPolicy { rules: vec![rule] }), egress: None }],
-        pods: vec![Pod {
-            endpoint: EndpointId(1),
-            name: PodName { namespace: "n".into(), name: "web".into() },
-            identity: Identity::FIRST_ALLOCATED,
-            addresses: vec![Ipv4Addr::LOCALHOST.into()],
-            local: true,
-            policy: 0,
-        }],
-        ..Snapshot::default()
-    };
-    World::compile(&snapshot)
 }

@@ -12,6 +12,38 @@ use weir_model::{
 
 use super::*;
 
+/// A pod at 127.0.0.1, whose policy has these rules for everybody.
+pub(crate) fn world(revision: u64, rules: Vec<HttpRule>) -> World {
+    let policy = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "n".into(), name: "p".into() };
+    let rule = L4Rule {
+        peers: Peers::Any,
+        protocol: Some(Protocol::Tcp),
+        port: 0,
+        http: Some(Arc::new(rules)),
+        origin: RuleOrigin {
+            policy: Arc::new(policy),
+            rule: 0,
+            direction: Direction::Ingress,
+            entry: 0,
+            port: Some(0),
+        },
+    };
+    let snapshot = Snapshot {
+        revision,
+        policies: vec![EndpointPolicy { ingress: Some(DirectionPolicy { rules: vec![rule] }), egress: None }],
+        pods: vec![Pod {
+            endpoint: EndpointId(1),
+            name: PodName { namespace: "n".into(), name: "web".into() },
+            identity: Identity::FIRST_ALLOCATED,
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
+            local: true,
+            policy: 0,
+        }],
+        ..Snapshot::default()
+    };
+    World::compile(&snapshot)
+}
+
 /// Allows requests for `path` on port 80.
 fn allow(path: &str) -> L4Rule {
     let policy = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "n".into(), name: "p".into() };
