@@ -10,7 +10,7 @@ use crate::{
     endpoint::PodName,
     identity::Identity,
     labels::LabelSet,
-    resolved::{Direction, RuleOrigin},
+    resolved::{Direction, RuleId, RuleOrigin},
 };
 
 /// One event.
@@ -32,6 +32,10 @@ pub struct Flow {
     pub kind: FlowKind,
     /// The rule that decided; `None` when no rule did (default allow, or default deny).
     pub rule: Option<RuleOrigin>,
+    /// The number of that rule.
+    pub rule_id: RuleId,
+    /// The rule's `log.value`.
+    pub policy_log: Option<Arc<str>>,
 }
 
 /// One side of a flow.
@@ -49,7 +53,7 @@ pub struct Who {
     /// The identity.
     pub identity: Identity,
     /// Its labels.
-    pub labels: LabelSet,
+    pub labels: Arc<LabelSet>,
     /// The pod, if it is one.
     pub pod: Option<PodName>,
     /// The pod's endpoint number if it runs on this node, else 0.
@@ -67,6 +71,8 @@ pub enum Verdict {
     Redirected,
     /// Not understood or not deliverable; never passed on.
     Error,
+    /// Passed on, but the audited policies would have denied it.
+    Audited,
 }
 
 /// What a flow record is about.
@@ -159,11 +165,13 @@ pub enum DropReason {
     ProxyMissing = 178,
     /// The kernel refused to hand the packet to the proxy's socket.
     ProxyAssignFailed = 179,
+    /// A rule denies it.
+    PolicyDeny = 181,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::InvalidSourceIp,
         Self::PolicyDenied,
         Self::InvalidPacket,
@@ -172,6 +180,7 @@ impl DropReason {
         Self::FragmentNotSupported,
         Self::ProxyMissing,
         Self::ProxyAssignFailed,
+        Self::PolicyDeny,
     ];
 
     /// The reason with this number.

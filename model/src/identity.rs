@@ -23,6 +23,11 @@ impl Identity {
     /// The last number given to a label set of pods.
     pub const LAST_ALLOCATED: Self = Self(65535);
 
+    /// The first number given to a prefix that policies name; such identities are this node's own.
+    pub const FIRST_LOCAL: Self = Self(1 << 24);
+    /// The last one.
+    pub const LAST_LOCAL: Self = Self((1 << 24) + 0xffff);
+
     /// The name of a reserved identity, as in the label `reserved:<name>`.
     pub fn reserved_name(self) -> Option<&'static str> {
         Some(match self.0 {

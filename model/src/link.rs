@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{flow::Flow, snapshot::Snapshot};
+use crate::{flow::Flow, snapshot::{Snapshot, SnapshotChange}};
 
 /// The greatest frame that either side accepts, in bytes.
 pub const FRAME_LIMIT: u32 = 256 << 20;
@@ -15,6 +15,8 @@ pub const FRAME_LIMIT: u32 = 256 << 20;
 pub enum ToProxy {
     /// Judge by this from now on.
     Snapshot(Box<Snapshot>),
+    /// Judge by what this makes of the last one.
+    Change(Box<SnapshotChange>),
     /// Send the flow records that came after these positions (one per worker; missing ones are 0).
     ReadFlows {
         /// As returned by the last [`ToAgent::Flows`].

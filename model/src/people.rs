@@ -1,57 +1,142 @@
-//! Addresses to the people behind them, for flow records.
+//! Who is behind an address: for the records of what happened, and, in the proxy, for judging.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
 };
 
+use imbl::{HashMap, OrdMap};
+use ipnet::IpNet;
+
 use crate::{
+    endpoint::EndpointId,
     flow::Who,
     identity::Identity,
     labels::{LabelKey, LabelSet},
-    snapshot::Snapshot,
+    resolved::SelectorId,
+    snapshot::{KnownIdentity, Pod, Snapshot, SnapshotChange},
 };
 
-/// Who is behind an address, as of one snapshot.
+/// Who is behind an address, as of one revision. A clone is cheap, and a change costs what it changes.
 #[derive(Clone, Debug)]
 pub struct People {
-    pods: HashMap<IpAddr, Arc<Who>>,
-    reserved: BTreeMap<Identity, Arc<Who>>,
+    identities: HashMap<Identity, KnownIdentity>,
+    pods: HashMap<EndpointId, Arc<Pod>>,
+    addresses: HashMap<IpAddr, Arc<Who>>,
+    prefixes: OrdMap<IpNet, Identity>,
+    /// Lengths of the prefixes of IPv4 and of IPv6.
+    lengths: [BTreeSet<u8>; 2],
+    reserved: Arc<BTreeMap<Identity, Arc<Who>>>,
+}
+
+impl Default for People {
+    fn default() -> Self {
+        let reserved = (0..Identity::FIRST_ALLOCATED.0).map(Identity).filter_map(|identity| {
+            let name = identity.reserved_name()?;
+            let labels = LabelSet::from_iter([(LabelKey::reserved(name), String::new())]);
+            Some((identity, Arc::new(Who { identity, labels: Arc::new(labels), pod: None, endpoint: 0 })))
+        });
+        Self {
+            identities: HashMap::new(),
+            pods: HashMap::new(),
+            addresses: HashMap::new(),
+            prefixes: OrdMap::new(),
+            lengths: <[BTreeSet<u8>; 2]>::default(),
+            reserved: Arc::new(reserved.collect()),
+        }
+    }
 }
 
 impl People {
     /// The people of a snapshot.
     pub fn of(snapshot: &Snapshot) -> Self {
-        let labels: HashMap<Identity, &LabelSet> = snapshot.identities.iter().map(|(id, set)| (*id, set)).collect();
-        let mut pods = HashMap::new();
-        for pod in &snapshot.pods {
+        let mut people = Self::default();
+        let change = SnapshotChange {
+            revision: snapshot.revision,
+            identities: snapshot.identities.iter().map(|(id, known)| (*id, Some(known.clone()))).collect(),
+            policies: BTreeMap::new(),
+            pods: snapshot.pods.iter().map(|(id, pod)| (*id, Some(Arc::clone(pod)))).collect(),
+            prefixes: snapshot.prefixes.iter().map(|(prefix, identity)| (*prefix, Some(*identity))).collect(),
+        };
+        people.apply(&change);
+        people
+    }
+
+    /// Makes them those of the next revision.
+    pub fn apply(&mut self, change: &SnapshotChange) {
+        for (identity, known) in &change.identities {
+            match known {
+                Some(known) => drop(self.identities.insert(*identity, known.clone())),
+                None => drop(self.identities.remove(identity)),
+            }
+        }
+        // An address that moves from one pod to another is given up before it is taken.
+        for endpoint in change.pods.keys() {
+            if let Some(old) = self.pods.remove(endpoint) {
+                for address in &old.addresses {
+                    if self.addresses.get(address).is_some_and(|who| who.pod.as_ref() == Some(&old.name)) {
+                        self.addresses.remove(address);
+                    }
+                }
+            }
+        }
+        for (endpoint, pod) in change.pods.iter().filter_map(|(id, pod)| Some((*id, pod.as_ref()?))) {
             let who = Arc::new(Who {
                 identity: pod.identity,
-                labels: labels.get(&pod.identity).map(|set| (*set).clone()).unwrap_or_default(),
+                labels: self.identities.get(&pod.identity).map(|known| known.labels.clone()).unwrap_or_default(),
                 pod: Some(pod.name.clone()),
-                endpoint: if pod.local { pod.endpoint.0 } else { 0 },
+                endpoint: if pod.policy.is_some() { endpoint.0 } else { 0 },
             });
-            pods.extend(pod.addresses.iter().map(|address| (*address, Arc::clone(&who))));
+            self.addresses.extend(pod.addresses.iter().map(|address| (*address, Arc::clone(&who))));
+            self.pods.insert(endpoint, Arc::clone(pod));
         }
-        let reserved = (0..Identity::FIRST_ALLOCATED.0).map(Identity).filter_map(|identity| {
-            let name = identity.reserved_name()?;
-            let labels = LabelSet::from_iter([(LabelKey::reserved(name), String::new())]);
-            Some((identity, Arc::new(Who { identity, labels, pod: None, endpoint: 0 })))
-        });
-        Self { pods, reserved: reserved.collect() }
+        for (prefix, identity) in &change.prefixes {
+            match identity {
+                Some(identity) => drop(self.prefixes.insert(*prefix, *identity)),
+                None => drop(self.prefixes.remove(prefix)),
+            }
+        }
+        if !change.prefixes.is_empty() {
+            let of = |v6| self.prefixes.keys().filter(move |net| net.addr().is_ipv6() == v6).map(IpNet::prefix_len);
+            self.lengths = [of(false).collect(), of(true).collect()];
+        }
     }
 
-    /// The pod with this address, or else whoever has the reserved `identity`.
+    /// The pod with this address, or else whoever has the identity.
     pub fn who(&self, address: IpAddr, identity: Identity) -> Arc<Who> {
-        let known = self.pods.get(&address).or_else(|| self.reserved.get(&identity));
-        known
-            .cloned()
-            .unwrap_or_else(|| Arc::new(Who { identity, labels: LabelSet::default(), pod: None, endpoint: 0 }))
+        if let Some(known) = self.addresses.get(&address).or_else(|| self.reserved.get(&identity)) {
+            return Arc::clone(known);
+        }
+        let labels = self.identities.get(&identity).map(|known| Arc::clone(&known.labels)).unwrap_or_default();
+        Arc::new(Who { identity, labels, pod: None, endpoint: 0 })
     }
 
-    /// The pod with this address, or else the world.
+    /// The pod with this address, or else the prefix that it is in, or else the world.
     pub fn pod_or_world(&self, address: IpAddr) -> Arc<Who> {
-        self.who(address, if address.is_ipv4() { Identity::WORLD_IPV4 } else { Identity::WORLD_IPV6 })
+        let world = if address.is_ipv4() { Identity::WORLD_IPV4 } else { Identity::WORLD_IPV6 };
+        self.who(address, self.prefix(address).unwrap_or(world))
+    }
+
+    /// The selectors that match an identity, in ascending order.
+    pub fn selectors(&self, identity: Identity) -> Arc<[SelectorId]> {
+        self.identities.get(&identity).map(|known| Arc::clone(&known.selectors)).unwrap_or_default()
+    }
+
+    /// The pods, by number.
+    pub fn pods(&self) -> impl Iterator<Item = (&EndpointId, &Arc<Pod>)> {
+        self.pods.iter()
+    }
+
+    /// A pod.
+    pub fn pod(&self, endpoint: EndpointId) -> Option<&Arc<Pod>> {
+        self.pods.get(&endpoint)
+    }
+
+    /// The identity of the longest prefix that holds the address.
+    fn prefix(&self, address: IpAddr) -> Option<Identity> {
+        let lengths = &self.lengths[usize::from(address.is_ipv6())];
+        let nets = lengths.iter().rev().filter_map(|length| IpNet::new(address, *length).ok());
+        nets.filter_map(|net| self.prefixes.get(&net.trunc())).next().copied()
     }
 }

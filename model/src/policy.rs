@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::selector::Selector;
@@ -16,6 +17,8 @@ pub enum PolicyKind {
     CiliumNetworkPolicy,
     /// `cilium.io/v2` CiliumClusterwideNetworkPolicy.
     CiliumClusterwideNetworkPolicy,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
 }
 
 impl fmt::Display for PolicyKind {
@@ -23,6 +26,7 @@ impl fmt::Display for PolicyKind {
         f.write_str(match self {
             Self::CiliumNetworkPolicy => "CiliumNetworkPolicy",
             Self::CiliumClusterwideNetworkPolicy => "CiliumClusterwideNetworkPolicy",
+            Self::NetworkPolicy => "NetworkPolicy",
         })
     }
 }
@@ -53,53 +57,299 @@ impl fmt::Display for PolicyName {
 pub struct Policy {
     /// Which object this is.
     pub name: Arc<PolicyName>,
+    /// What its verdicts do.
+    pub mode: Mode,
     /// `spec` first, if present, then each of `specs`.
     pub rules: Vec<Rule>,
+    /// What the object says and weir does not enforce as written.
+    pub gaps: Vec<Gap>,
+}
+
+/// What a policy's verdicts do: the annotation `weir.io/mode`, weir's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// They are carried out.
+    #[default]
+    Enforce,
+    /// They are recorded, at L3, L4 and L7, as if the policy were enforced beside those that are; everything passes.
+    Audit,
+    /// None are made: the ports that its allow entries name are shown request by request. It never denies, not even by
+    /// default, and never allows what another policy denies.
+    Observe,
+}
+
+/// A field that is understood but not enforced as written. What it restricts is denied instead, never allowed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Gap {
+    /// Path of the field, as in `spec.egress[0].toFQDNs`.
+    pub field: String,
+    /// What happens instead, and what the author may do.
+    pub effect: String,
 }
 
 /// One rule (`spec`, or an element of `specs`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// The pods whose traffic the rule speaks of, already scoped to the policy's namespace.
-    pub subject: Selector,
-    /// Entries for connections to the subject; a non-empty list switches default deny on for the direction.
+    /// Whose traffic the rule speaks of.
+    pub subject: Subject,
+    /// Entries that allow connections to the subject.
     pub ingress: Vec<RuleEntry>,
-    /// Entries for connections from the subject.
+    /// Entries that deny connections to the subject; a denial outranks every allowance.
+    pub ingress_deny: Vec<RuleEntry>,
+    /// Entries that allow connections from the subject.
     pub egress: Vec<RuleEntry>,
+    /// Entries that deny connections from the subject.
+    pub egress_deny: Vec<RuleEntry>,
+    /// In which directions the subject is denied what no rule allows.
+    pub default_deny: DefaultDeny,
+    /// `log.value`: a text for the records of what this rule decides.
+    pub log: Option<String>,
 }
 
-/// One entry of `ingress` or `egress`: allowed are the peers *and* the ports it names.
+/// In which directions a rule switches default deny on. Where it does not, its L7 rules let every request pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DefaultDeny {
+    /// To the subject.
+    pub ingress: bool,
+    /// From the subject.
+    pub egress: bool,
+}
+
+/// Whose traffic a rule speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Subject {
+    /// `endpointSelector`: pods, already scoped to the policy's namespace.
+    Pods(Selector),
+    /// `nodeSelector`: nodes.
+    Nodes(Selector),
+}
+
+/// One entry of `ingress`, `egress` or their deny lists: named are the peers *and* the ports.
 ///
-/// | `peers` | `ports` | allows |
+/// | `peers` | `ports` and `icmps` | names |
 /// |---|---|---|
-/// | `None` | `None` | nothing (the idiom for "deny all") |
+/// | `None` | neither | nothing (the idiom for "deny all") |
 /// | `None` | `Some` | the ports, from anybody |
 /// | `Some([])` | any | nothing |
-/// | `Some(..)` | `None` or `Some([])` | the peers, on every port |
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// | `Some(..)` | neither, or `Some([])` | the peers, on every port |
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleEntry {
-    /// `fromEndpoints` / `toEndpoints`, already scoped; one match is enough.
-    pub peers: Option<Vec<Selector>>,
+    /// `from…` or `to…`, already scoped; one match is enough.
+    pub peers: Option<Vec<PeerSelector>>,
+    /// `fromRequires` / `toRequires`: all of these must match, too, for every entry about pods of every rule with the same
+    /// subject.
+    pub requires: Vec<Selector>,
     /// `toPorts`; one match is enough.
     pub ports: Option<Vec<PortRule>>,
+    /// `icmps`, flattened; one match is enough. An entry has this or `ports`.
+    pub icmps: Option<Vec<IcmpType>>,
 }
 
-/// One element of `toPorts`; without any port it allows nothing.
+/// One peer of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PeerSelector {
+    /// `fromEndpoints`, or `podSelector` with `namespaceSelector`: pods; with a `reserved:` key also what is not a pod.
+    Endpoints(Selector),
+    /// `fromCIDR`, `fromCIDRSet[].cidr`, `ipBlock`: what is neither pod nor node.
+    Cidr(CidrPeer),
+    /// `fromCIDRSet[].cidrGroupRef` and `cidrGroupSelector`.
+    CidrGroup(CidrGroupPeer),
+    /// `fromEntities`.
+    Entity(Entity),
+    /// `toServices`: the pods that a service selects, or the addresses behind one without a selector.
+    Service(ServicePeer),
+    /// `fromNodes`, `toNodes`: other nodes.
+    Nodes(Selector),
+    /// `toFQDNs`: addresses that a name was resolved to.
+    Fqdn(FqdnPeer),
+}
+
+/// A prefix without others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CidrPeer {
+    /// The prefix, without host bits.
+    pub cidr: IpNet,
+    /// Prefixes inside of it that are not meant, without host bits.
+    pub except: Vec<IpNet>,
+}
+
+/// The prefixes of CiliumCIDRGroups without others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CidrGroupPeer {
+    /// Which groups.
+    pub groups: CidrGroups,
+    /// Prefixes that are not meant, without host bits.
+    pub except: Vec<IpNet>,
+}
+
+/// Which CiliumCIDRGroups.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CidrGroups {
+    /// `cidrGroupRef`: the one with this name.
+    Named(String),
+    /// `cidrGroupSelector`: those whose labels match.
+    Selected(Selector),
+}
+
+/// An element of `toServices`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServicePeer {
+    /// Which services.
+    pub services: Services,
+    /// Their namespace; `None` is any.
+    pub namespace: Option<String>,
+}
+
+/// Which services.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Services {
+    /// `k8sService`: those with this name.
+    Named(String),
+    /// `k8sServiceSelector`: those whose labels match.
+    Selected(Selector),
+}
+
+/// An element of `toFQDNs`, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FqdnPeer {
+    /// `matchName`.
+    Name(String),
+    /// `matchPattern`.
+    Pattern(String),
+}
+
+/// A name of `fromEntities` and `toEntities`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Entity {
+    /// Everybody.
+    All,
+    /// Every address outside the cluster.
+    World,
+    /// Those of IPv4.
+    WorldIpv4,
+    /// Those of IPv6.
+    WorldIpv6,
+    /// Everything in this cluster: pods, nodes, and what else has a reserved identity but the world.
+    Cluster,
+    /// As `Cluster`, of any cluster.
+    ClusterMesh,
+    /// The node itself.
+    Host,
+    /// Other nodes.
+    RemoteNode,
+    /// Cilium's health endpoints.
+    Health,
+    /// Pods whose labels are not known yet.
+    Init,
+    /// Cilium's ingress proxies.
+    Ingress,
+    /// Pods that no agent manages.
+    Unmanaged,
+    /// The API servers.
+    KubeApiserver,
+    /// Nobody.
+    None,
+}
+
+impl Entity {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::All,
+        Self::World,
+        Self::WorldIpv4,
+        Self::WorldIpv6,
+        Self::Cluster,
+        Self::ClusterMesh,
+        Self::Host,
+        Self::RemoteNode,
+        Self::Health,
+        Self::Init,
+        Self::Ingress,
+        Self::Unmanaged,
+        Self::KubeApiserver,
+        Self::None,
+    ];
+
+    /// Its name in a policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::World => "world",
+            Self::WorldIpv4 => "world-ipv4",
+            Self::WorldIpv6 => "world-ipv6",
+            Self::Cluster => "cluster",
+            Self::ClusterMesh => "cluster-mesh",
+            Self::Host => "host",
+            Self::RemoteNode => "remote-node",
+            Self::Health => "health",
+            Self::Init => "init",
+            Self::Ingress => "ingress",
+            Self::Unmanaged => "unmanaged",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::None => "none",
+        }
+    }
+}
+
+/// One element of `toPorts`; without any port it names nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortRule {
     /// The ports it names.
-    pub ports: Vec<PortProtocol>,
+    pub ports: Vec<PortSpec>,
     /// `rules.http`; `None` when absent or empty, which means plain L4.
     pub http: Option<Arc<Vec<HttpRule>>>,
 }
 
-/// A port number and protocol; port 0 stands for every port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PortProtocol {
-    /// Destination port in host byte order; 0 is every port.
-    pub port: u16,
+/// Ports of a protocol.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortSpec {
+    /// Which ports.
+    pub port: Port,
     /// The protocol.
     pub protocol: Protocol,
+}
+
+/// Destination ports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Port {
+    /// These numbers.
+    Numbers(PortRange),
+    /// The container ports of this name, in lower case, of the pod that is called.
+    Named(String),
+}
+
+/// Ports from `first` to `last`, both included, in host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortRange {
+    /// The lowest.
+    pub first: u16,
+    /// The highest; not below `first`.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Every port.
+    pub const ALL: Self = Self { first: 0, last: u16::MAX };
+
+    /// One port.
+    pub fn one(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
+    /// Whether `port` is one of them.
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.first, self.last) {
+            (0, u16::MAX) => f.write_str("*"),
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
+    }
 }
 
 /// A layer-4 protocol of a port rule.
@@ -113,17 +363,32 @@ pub enum Protocol {
     Udp,
     /// SCTP.
     Sctp,
+    /// ICMP; the "port" is the message's type.
+    Icmp,
+    /// ICMPv6; the "port" is the message's type.
+    Icmpv6,
+    /// One without ports: VRRP, IGMP, GRE, IPIP, IPV6, ESP, AH, by its IP number.
+    Other(u8),
 }
 
 impl Protocol {
     /// The protocol's IP numbers.
-    pub fn numbers(self) -> &'static [u8] {
-        match self {
-            Self::Any => &[6, 17, 132],
-            Self::Tcp => &[6],
-            Self::Udp => &[17],
-            Self::Sctp => &[132],
-        }
+    pub fn numbers(self) -> impl Iterator<Item = u8> {
+        let (numbers, other): (&[u8], _) = match self {
+            Self::Any => (&[6, 17, 132], None),
+            Self::Tcp => (&[6], None),
+            Self::Udp => (&[17], None),
+            Self::Sctp => (&[132], None),
+            Self::Icmp => (&[1], None),
+            Self::Icmpv6 => (&[58], None),
+            Self::Other(number) => (&[], Some(number)),
+        };
+        numbers.iter().copied().chain(other)
+    }
+
+    /// Whether the IP number is one of its own.
+    pub fn covers(self, number: u8) -> bool {
+        self.numbers().any(|own| own == number)
     }
 }
 
@@ -134,8 +399,20 @@ impl fmt::Display for Protocol {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
             Self::Sctp => "SCTP",
+            Self::Icmp => "ICMP",
+            Self::Icmpv6 => "ICMPv6",
+            Self::Other(number) => return write!(f, "protocol {number}"),
         })
     }
+}
+
+/// An element of `icmps[].fields`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IcmpType {
+    /// [`Protocol::Icmp`] or [`Protocol::Icmpv6`].
+    pub protocol: Protocol,
+    /// The type's number.
+    pub number: u8,
 }
 
 /// One element of `rules.http`: all members that are present must match; the empty rule matches every request.
