@@ -22,6 +22,5 @@ pub mod identities;
 pub mod link;
 pub mod manifests;
 pub mod problem;
-pub mod resolve;
 pub mod store;
 pub mod watch;

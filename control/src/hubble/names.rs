@@ -22,6 +22,7 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Dropped => "DROPPED",
         Verdict::Redirected => "REDIRECTED",
         Verdict::Error => "ERROR",
+        Verdict::Audited => "AUDIT",
     }
 }
 
@@ -36,6 +37,7 @@ pub(super) fn drop_reason(reason: DropReason) -> (&'static str, &'static str) {
         DropReason::FragmentNotSupported => ("IP_FRAGMENTATION_NOT_SUPPORTED", "IP fragmentation not supported"),
         DropReason::ProxyMissing => ("SOCKET_LOOKUP_FAILED", "Socket lookup failed"),
         DropReason::ProxyAssignFailed => ("SOCKET_ASSIGN_FAILED", "Socket assign failed"),
+        DropReason::PolicyDeny => ("POLICY_DENY", "Policy denied by denylist"),
     }
 }
 

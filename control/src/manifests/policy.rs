@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_model::policy::{Policy, PolicyKind, PolicyName, Rule, RuleEntry};
+use weir_model::policy::{DefaultDeny, Mode, PeerSelector, Policy, PolicyKind, PolicyName, Rule, RuleEntry, Subject};
 
 use super::{
     Kind, ObjectKey, RuleCheck,
@@ -30,7 +30,7 @@ pub(super) fn policy(key: &ObjectKey, root: &Node<'_>, check: &RuleCheck, issues
     let name = PolicyName { kind, namespace: key.namespace.clone(), name: key.name.clone() };
     let mut reader = RuleReader { scope, check, issues };
     let rules = rules.iter().filter_map(|node| reader.rule(node)).collect();
-    Some(Policy { name: Arc::new(name), rules })
+    Some(Policy { name: Arc::new(name), mode: Mode::Enforce, rules, gaps: Vec::new() })
 }
 
 struct RuleReader<'a> {
@@ -74,7 +74,15 @@ impl RuleReader<'_> {
             }
             return None;
         };
-        Some(Rule { subject: selectors::subject(&subject, self.scope, self.issues), ingress, egress })
+        Some(Rule {
+            subject: Subject::Pods(selectors::subject(&subject, self.scope, self.issues)),
+            default_deny: DefaultDeny { ingress: !ingress.is_empty(), egress: !egress.is_empty() },
+            ingress,
+            ingress_deny: Vec::new(),
+            egress,
+            egress_deny: Vec::new(),
+            log: None,
+        })
     }
 
     fn entries(&mut self, rule: &Node<'_>, side: &Side) -> Vec<RuleEntry> {
@@ -87,12 +95,12 @@ impl RuleReader<'_> {
         let scope = self.scope;
         let peers = node.child(side.peers).map(|list| {
             let elements = list.elements(self.issues);
-            elements.iter().map(|node| selectors::peer(node, scope, self.issues)).collect()
+            elements.iter().map(|node| PeerSelector::Endpoints(selectors::peer(node, scope, self.issues))).collect()
         });
         let ports = node.child("toPorts").map(|list| {
             let elements = list.elements(self.issues);
             elements.iter().map(|node| ports::port_rule(node, self.check, self.issues)).collect()
         });
-        RuleEntry { peers, ports }
+        RuleEntry { peers, requires: Vec::new(), ports, icmps: None }
     }
 }

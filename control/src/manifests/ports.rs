@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use weir_model::policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch, PortProtocol, PortRule, Protocol};
+use weir_model::policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch, Port, PortRange, PortRule, PortSpec, Protocol};
 
 use super::{
     RuleCheck, language,
@@ -27,7 +27,7 @@ pub(super) fn port_rule(node: &Node<'_>, check: &RuleCheck, issues: &mut Issues)
     PortRule { ports: ports.unwrap_or_default(), http: http.map(Arc::new) }
 }
 
-fn port(node: &Node<'_>, has_http: bool, issues: &mut Issues) -> Option<PortProtocol> {
+fn port(node: &Node<'_>, has_http: bool, issues: &mut Issues) -> Option<PortSpec> {
     node.check_fields(&language::PORT, issues);
     let protocol = match node.child("protocol") {
         Some(protocol) => self::protocol(&protocol, issues)?,
@@ -56,7 +56,8 @@ fn port(node: &Node<'_>, has_http: bool, issues: &mut Issues) -> Option<PortProt
     if has_http && port == 0 {
         issues.problem(number.path(), "is 0 (all ports); HTTP rules need a port's number");
     }
-    Some(PortProtocol { port, protocol })
+    let port = Port::Numbers(if port == 0 { PortRange::ALL } else { PortRange::one(port) });
+    Some(PortSpec { port, protocol })
 }
 
 fn protocol(node: &Node<'_>, issues: &mut Issues) -> Option<Protocol> {

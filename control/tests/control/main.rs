@@ -3,8 +3,6 @@
 mod hubble;
 mod identities;
 mod manifests;
-mod policy_table;
-mod resolve;
 mod store;
 mod support;
 mod watch;
