@@ -1,4 +1,5 @@
-//! Reads ordinary Kubernetes YAML: Namespace, Pod, CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
+//! Reads ordinary Kubernetes YAML: Namespace, Pod, Service, EndpointSlice, CiliumCIDRGroup, CiliumNetworkPolicy and
+//! CiliumClusterwideNetworkPolicy.
 //!
 //! An object with a mistake is refused alone and by name; the other objects of its file count. Nothing of a policy is
 //! ever skipped silently: a field is read, or known and refused as not supported yet, or refused as unknown.
@@ -6,12 +7,15 @@
 //! Per file: `documents` (text → one value per YAML document) → `node` (a value with its field path) → `policy`, `ports`,
 //! `selectors`, `workload` (a value → an object or its problems). `language` holds the table of fields.
 
+mod cidr;
 mod documents;
 mod language;
+mod names;
 mod node;
 mod policy;
 mod ports;
 mod selectors;
+mod service;
 mod workload;
 
 use std::{collections::BTreeSet, fmt};
@@ -21,8 +25,10 @@ use weir_model::policy::{HttpRule, Policy};
 
 use self::node::{Issues, Node};
 pub use self::{
+    cidr::CidrGroup,
     selectors::parse_selector,
-    workload::{Namespace, Pod},
+    service::{EndpointSlice, Service},
+    workload::{ContainerPort, Namespace, Pod},
 };
 use crate::problem::Problem;
 
@@ -37,6 +43,12 @@ pub enum Kind {
     Namespace,
     /// `v1` Pod.
     Pod,
+    /// `v1` Service.
+    Service,
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice,
+    /// `cilium.io/v2` CiliumCIDRGroup.
+    CiliumCIDRGroup,
     /// `cilium.io/v2` CiliumNetworkPolicy.
     CiliumNetworkPolicy,
     /// `cilium.io/v2` CiliumClusterwideNetworkPolicy.
@@ -44,27 +56,39 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] =
-        [Self::Namespace, Self::Pod, Self::CiliumNetworkPolicy, Self::CiliumClusterwideNetworkPolicy];
+    const ALL: [Self; 7] = [
+        Self::Namespace,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::CiliumCIDRGroup,
+        Self::CiliumNetworkPolicy,
+        Self::CiliumClusterwideNetworkPolicy,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Namespace => "Namespace",
             Self::Pod => "Pod",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::CiliumCIDRGroup => "CiliumCIDRGroup",
             Self::CiliumNetworkPolicy => "CiliumNetworkPolicy",
             Self::CiliumClusterwideNetworkPolicy => "CiliumClusterwideNetworkPolicy",
         }
     }
 
-    fn api_version(self) -> &'static str {
+    fn api_versions(self) -> &'static [&'static str] {
         match self {
-            Self::Namespace | Self::Pod => "v1",
-            Self::CiliumNetworkPolicy | Self::CiliumClusterwideNetworkPolicy => "cilium.io/v2",
+            Self::Namespace | Self::Pod | Self::Service => &["v1"],
+            Self::EndpointSlice => &["discovery.k8s.io/v1"],
+            Self::CiliumCIDRGroup => &["cilium.io/v2", "cilium.io/v2alpha1"],
+            Self::CiliumNetworkPolicy | Self::CiliumClusterwideNetworkPolicy => &["cilium.io/v2"],
         }
     }
 
     fn is_namespaced(self) -> bool {
-        matches!(self, Self::Pod | Self::CiliumNetworkPolicy)
+        !matches!(self, Self::Namespace | Self::CiliumCIDRGroup | Self::CiliumClusterwideNetworkPolicy)
     }
 }
 
@@ -95,7 +119,13 @@ pub enum Object {
     Namespace(Namespace),
     /// A Pod.
     Pod(Pod),
-    /// A policy of either kind.
+    /// A Service.
+    Service(Service),
+    /// An EndpointSlice.
+    EndpointSlice(EndpointSlice),
+    /// A CiliumCIDRGroup.
+    CidrGroup(CidrGroup),
+    /// A policy of any kind.
     Policy(Policy),
 }
 
@@ -213,14 +243,17 @@ impl Reader<'_> {
 
     fn keyed(&mut self, key: ObjectKey, version: Option<&str>, root: &Node<'_>) {
         let mut issues = Issues::default();
-        let wanted = key.kind.api_version();
-        if version != Some(wanted) {
-            let found = version.unwrap_or("absent");
+        let wanted = key.kind.api_versions();
+        if version.is_none_or(|version| !wanted.contains(&version)) {
+            let (found, wanted) = (version.map_or("absent".to_owned(), names::quote), wanted.join(" or "));
             issues.problem("apiVersion", format!("is {found}; weir reads {} as {wanted}", key.kind.name()));
         }
         let object = match key.kind {
             Kind::Namespace => workload::namespace(&key, root, &mut issues).map(Object::Namespace),
             Kind::Pod => workload::pod(&key, root, &mut issues).map(Object::Pod),
+            Kind::Service => service::service(&key, root, &mut issues).map(Object::Service),
+            Kind::EndpointSlice => service::endpoint_slice(&key, root, &mut issues).map(Object::EndpointSlice),
+            Kind::CiliumCIDRGroup => cidr::group(&key, root, &mut issues).map(Object::CidrGroup),
             Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy => {
                 policy::policy(&key, root, self.check, &mut issues).map(Object::Policy)
             }
@@ -266,12 +299,10 @@ fn missing(field: &str) -> (String, String) {
     (field.into(), "is missing; every Kubernetes object has a name".into())
 }
 
-/// A DNS-1123 subdomain, which is what Kubernetes allows as the name of these kinds.
 fn object_name(node: &Node<'_>) -> Result<String, (String, String)> {
     let mut issues = Issues::default();
     let Some(text) = node.text(&mut issues) else { return Err(issues.problems.remove(0)) };
-    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    if text.is_empty() || text.len() > 253 || !text.chars().all(good) || text.starts_with(['-', '.']) {
+    if !names::is_object_name(text) {
         let reason = "is not a Kubernetes name; use lower-case letters, digits, '-' and '.'";
         return Err((node.path().into(), reason.into()));
     }

@@ -44,6 +44,13 @@ const REMOVE: &str = "remove it";
 pub(super) const OBJECT: Shape =
     Shape { what: "a policy", read: &["apiVersion", "kind", "metadata", "spec", "specs", "status"], later: &[] };
 
+/// `CiliumCIDRGroup`.
+pub(super) const CIDR_GROUP: Shape =
+    Shape { what: "a CIDR group", read: &["apiVersion", "kind", "metadata", "spec", "status"], later: &[] };
+
+/// `spec` of a `CiliumCIDRGroup`.
+pub(super) const CIDR_GROUP_SPEC: Shape = Shape { what: "a CIDR group", read: &["externalCIDRs"], later: &[] };
+
 /// `spec`, and each of `specs`.
 pub(super) const RULE: Shape = Shape {
     what: "a rule",

@@ -2,7 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::language::Shape;
+use super::{language::Shape, names};
+
+/// How many texts of each sort are kept for one object; the last one says that there are more.
+const MAX_TEXTS: usize = 50;
+
+/// How many elements a list may have: a place in it is a `u16` in explanations.
+const MAX_ELEMENTS: usize = u16::MAX as usize;
 
 /// What was found while reading one object: (field path, text).
 #[derive(Debug, Default)]
@@ -15,7 +21,19 @@ pub(super) struct Issues {
 
 impl Issues {
     pub(super) fn problem(&mut self, field: impl Into<String>, reason: impl Into<String>) {
-        self.problems.push((field.into(), reason.into()));
+        push(&mut self.problems, field.into(), reason.into());
+    }
+
+    pub(super) fn note(&mut self, field: impl Into<String>, text: impl Into<String>) {
+        push(&mut self.notes, field.into(), text.into());
+    }
+}
+
+fn push(texts: &mut Vec<(String, String)>, field: String, text: String) {
+    match texts.len() {
+        MAX_TEXTS.. => {}
+        len if len + 1 == MAX_TEXTS => texts.push((String::new(), "has more of the kind, which are not listed".into())),
+        _ => texts.push((field, text)),
     }
 }
 
@@ -62,6 +80,11 @@ impl<'a> Node<'a> {
             issues.problem(self.path.clone(), format!("must be a list, not {}", self.describe()));
             return Vec::new();
         };
+        if list.len() > MAX_ELEMENTS {
+            let reason = format!("has {} elements, at most {MAX_ELEMENTS} are read; use several objects", list.len());
+            issues.problem(self.path.clone(), reason);
+            return Vec::new();
+        }
         let node = |(index, value)| Node { value, path: format!("{}[{index}]", self.path) };
         list.iter().enumerate().map(node).collect()
     }
@@ -100,7 +123,7 @@ impl<'a> Node<'a> {
             Value::Null => "empty".into(),
             Value::Bool(_) => format!("the boolean {}", self.value),
             Value::Number(_) => format!("the number {}", self.value),
-            Value::String(text) => format!("the text {text:?}"),
+            Value::String(text) => format!("the text {}", names::quote(text)),
             Value::Array(_) => "a list".into(),
             Value::Object(_) => "a mapping".into(),
         }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use weir_model::policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch, Port, PortRange, PortRule, PortSpec, Protocol};
+use weir_model::policy::{
+    HeaderAction, HeaderMatch, HttpRule, Mismatch, Port, PortRange, PortRule, PortSpec, Protocol,
+};
 
 use super::{
     RuleCheck, language,
+    names::is_service_name,
     node::{Issues, Node},
 };
 
@@ -75,16 +78,6 @@ fn protocol(node: &Node<'_>, issues: &mut Issues) -> Option<Protocol> {
             None
         }
     }
-}
-
-/// RFC 6335 section 5.1: what Cilium takes for a port's name before it tries a number, so that "0x50" is a name.
-fn is_service_name(text: &str) -> bool {
-    text.len() <= 15
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        && text.bytes().any(|b| b.is_ascii_alphabetic())
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-        && !text.contains("--")
 }
 
 /// Go's `strconv.ParseUint(text, 0, 16)` for what is left once names are taken out: decimal, or octal behind a 0, with `_`

@@ -6,7 +6,7 @@ use weir_model::{
 };
 
 use super::{
-    language,
+    language, names,
     node::{Issues, Node},
 };
 
@@ -27,7 +27,7 @@ pub(super) fn subject(node: &Node<'_>, scope: Scope<'_>, issues: &mut Issues) ->
         labels.retain(|label| !(names_namespace(&label.key) && label.operator != is(namespace)));
         if labels.len() < before {
             let note = format!("names another namespace, which is overridden by the policy's own, {namespace}");
-            issues.notes.push((node.path_of("matchLabels"), note));
+            issues.note(node.path_of("matchLabels"), note);
         }
         labels.push(own_namespace(is(namespace)));
     }
@@ -175,13 +175,8 @@ fn key(text: &str, node: &Node<'_>, issues: &mut Issues) -> Option<SelectorKey> 
 /// A label value as Kubernetes allows it; another could not match any pod.
 fn label_value(node: &Node<'_>, issues: &mut Issues) -> Option<String> {
     let text = node.text(issues)?;
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
-    if text.len() > 63 || !text.chars().all(inner) || !edge(text.chars().next()) || !edge(text.chars().next_back()) {
-        issues.problem(
-            node.path(),
-            format!("{text:?} cannot be a label's value; use at most 63 letters, digits, '-', '_' and '.'"),
-        );
+    if !names::is_label_value(text) {
+        issues.problem(node.path(), format!("{} {}", names::quote(text), names::BAD_LABEL_VALUE));
         return None;
     }
     Some(text.into())

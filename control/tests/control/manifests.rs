@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use weir_control::manifests::{Kind, Object, Parsed, Reading, is_manifest, parse, parse_selector};
-use weir_model::policy::{HeaderAction, HeaderMatch, Mismatch, Policy, PortProtocol, Protocol};
+use weir_model::policy::{HeaderAction, HeaderMatch, Mismatch, Policy, PortSpec, Protocol};
 
 use crate::support::{check, policy};
 
@@ -206,10 +206,10 @@ fn ports_headers_and_empty_strings_are_read_as_cilium_reads_them() {
          protocol: ANY}]}]}]}",
     ));
     let rules = read.rules[0].ingress[0].ports.as_ref().expect("toPorts");
-    let tcp = |port| PortProtocol { port, protocol: Protocol::Tcp };
+    let tcp = |port| PortSpec { port, protocol: Protocol::Tcp };
     assert_eq!(rules[0].ports, [tcp(80), tcp(81), tcp(80)]);
-    let any = |port| PortProtocol { port, protocol: Protocol::Any };
-    assert_eq!(rules[1].ports, [any(0), PortProtocol { port: 53, protocol: Protocol::Udp }, any(9)]);
+    let any = |port| PortSpec { port, protocol: Protocol::Any };
+    assert_eq!(rules[1].ports, [any(0), PortSpec { port: 53, protocol: Protocol::Udp }, any(9)]);
     let http = &rules[0].http.as_ref().expect("http")[0];
     assert_eq!((http.method.as_deref(), http.path.as_deref(), http.host.as_deref()), (Some("GET"), None, Some("h")));
     let header = |name: &str, value: Option<&str>| HeaderMatch { name: name.into(), value: value.map(str::to_owned) };
@@ -351,7 +351,7 @@ fn whole_objects_are_told_apart() {
     type Row = (&'static str, &'static [&'static str], Option<(&'static str, &'static str)>, usize, Reading);
     let rows: [Row; 13] = [
         ("", &[], None, 0, Reading::Whole),
-        ("kind: Service\napiVersion: v1\nmetadata: {name: s}\n", &[], None, 1, Reading::Whole),
+        ("kind: Secret\napiVersion: v1\nmetadata: {name: s}\n", &[], None, 1, Reading::Whole),
         ("apiVersion: v1\n", &[], Some(("kind", "is missing")), 0, Reading::SomeUnnamed),
         ("hello", &[], Some(("kind", "is missing")), 0, Reading::SomeUnnamed),
         ("{kind: Pod, apiVersion: v1}", &[], Some(("metadata.name", "is missing")), 0, Reading::SomeUnnamed),
