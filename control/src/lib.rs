@@ -22,5 +22,6 @@ pub mod identities;
 pub mod link;
 pub mod manifests;
 pub mod problem;
+pub mod reference;
 pub mod store;
 pub mod watch;

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{flow::Flow, snapshot::{Snapshot, SnapshotChange}};
+use crate::{
+    flow::Flow,
+    snapshot::{Snapshot, SnapshotChange},
+};
 
 /// The greatest frame that either side accepts, in bytes.
 pub const FRAME_LIMIT: u32 = 256 << 20;

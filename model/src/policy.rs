@@ -164,6 +164,36 @@ pub enum PeerSelector {
     Fqdn(FqdnPeer),
 }
 
+impl fmt::Display for PeerSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let except = |f: &mut fmt::Formatter<'_>, nets: &[IpNet]| {
+            let nets: Vec<String> = nets.iter().map(ToString::to_string).collect();
+            if nets.is_empty() { Ok(()) } else { write!(f, " except {}", nets.join(",")) }
+        };
+        match self {
+            Self::Endpoints(selector) if selector.requirements.is_empty() => f.write_str("pods"),
+            Self::Endpoints(selector) => write!(f, "pods {selector}"),
+            Self::Cidr(peer) => write!(f, "cidr {}", peer.cidr).and_then(|()| except(f, &peer.except)),
+            Self::CidrGroup(CidrGroupPeer { groups: CidrGroups::Named(name), except: nets }) => {
+                write!(f, "group {name}").and_then(|()| except(f, nets))
+            }
+            Self::CidrGroup(CidrGroupPeer { groups: CidrGroups::Selected(selector), except: nets }) => {
+                write!(f, "groups {selector}").and_then(|()| except(f, nets))
+            }
+            Self::Entity(entity) => write!(f, "entity {}", entity.name()),
+            Self::Service(peer) => {
+                let namespace = peer.namespace.as_deref().unwrap_or("*");
+                match &peer.services {
+                    Services::Named(name) => write!(f, "service {namespace}/{name}"),
+                    Services::Selected(selector) => write!(f, "services {namespace}/({selector})"),
+                }
+            }
+            Self::Nodes(selector) => write!(f, "nodes {selector}"),
+            Self::Fqdn(FqdnPeer::Name(name) | FqdnPeer::Pattern(name)) => write!(f, "name {name}"),
+        }
+    }
+}
+
 /// A prefix without others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CidrPeer {

@@ -6,9 +6,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    policy::{HttpRule, Mode, PolicyName, PortRange, Protocol},
-};
+use crate::policy::{HttpRule, Mode, PolicyName, PortRange, Protocol};
 
 /// Direction of a connection as seen from the endpoint that the policy protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

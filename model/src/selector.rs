@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::labels::LabelSet;
+use crate::labels::{LabelSet, SOURCE_RESERVED};
 
 /// A label key as a selector names it; `source` is `None` for `any:`, which matches the key in every source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,6 +73,15 @@ impl Selector {
     /// Whether every requirement holds for `labels`.
     pub fn matches(&self, labels: &LabelSet) -> bool {
         self.requirements.iter().all(|requirement| requirement.matches(labels))
+    }
+
+    /// Whether it wants a label of source `reserved`. Only then does it mean what is not a pod: the absence of a label never
+    /// means the host or the world.
+    pub fn asks_for_reserved(&self) -> bool {
+        self.requirements.iter().any(|requirement| {
+            requirement.key.source.as_deref() == Some(SOURCE_RESERVED)
+                && matches!(requirement.operator, Operator::In(_) | Operator::Exists)
+        })
     }
 }
 

@@ -1,31 +1,40 @@
 //! Section 1.4 of the semantics (absent, empty and `{}` are three things) and 1.12 (merging), as verdicts.
 
-use weir_control::store::Store;
-use weir_model::{identity::Identity, resolved::Direction, wanted::KernelPolicy};
+use weir_control::reference::{self, Party, Question, Verdict, Verdict::*};
+use weir_model::{endpoint::PodName, resolved::Direction};
 
-use crate::support::{Judged, Judged::*, judge, pod, policy, resolver, store};
+use crate::support::{pod, policy, store};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const SCTP: u8 = 132;
+const ICMP: u8 = 1;
 
-/// Pods: `a/s` (the subject), `a/p` and `b/p`; and these policies.
-fn world(policies: &str) -> (KernelPolicy, [Identity; 3]) {
+/// Pods `a/s` (the subject), `a/p` and `b/p`, with these policies.
+fn world(policies: &str) -> reference::World {
     let namespaces = "---\n{apiVersion: v1, kind: Namespace, metadata: {name: b, labels: {env: test}}}\n";
     let pods = pod("a", "s", "role: s", "10.0.0.1")
         + &pod("a", "p", "role: p", "10.0.0.2")
         + &pod("b", "p", "role: p", "10.0.0.3");
-    let store: Store = store(&[("pods.yaml", &(pods + namespaces)), ("policies.yaml", policies)]);
+    let store = store(&[("pods.yaml", &(pods + namespaces)), ("policies.yaml", policies)]);
     assert_eq!(store.problems(), [], "{policies}");
-    let mut resolver = resolver(None);
-    assert!(resolver.update(&store));
-    let snapshot = &resolver.world().snapshot;
-    let identity = |namespace: &str, name: &str| {
-        let pod = snapshot.pods.iter().find(|pod| pod.name.namespace == namespace && pod.name.name == name);
-        pod.expect("the pod").identity
+    reference::World::of(store.objects().map(|(_, stored)| &*stored.object))
+}
+
+fn the_pod(namespace: &str, name: &str) -> Party {
+    Party::Pod(PodName { namespace: namespace.into(), name: name.into() })
+}
+
+/// What happens to connections of these kinds from `from` to the subject.
+fn to_subject(world: &reference::World, from: &Party, rows: &[(u8, u16)]) -> Vec<Verdict> {
+    let to = the_pod("a", "s");
+    let ask = |(protocol, port): &(u8, u16)| {
+        let question = Question { from, to: &to, protocol: *protocol, port: *port, request: None };
+        let answer = reference::evaluate(world, question);
+        let side = answer.sides.iter().find(|side| side.direction == Direction::Ingress);
+        side.expect("the subject's ingress").enforced.verdict
     };
-    let subject =
-        resolver.world().wanted.endpoints.values().find(|endpoint| endpoint.name.name == "s").expect("the subject");
-    ((*subject.policy).clone(), [identity("a", "p"), identity("b", "p"), Identity::WORLD_IPV4])
+    rows.iter().map(ask).collect()
 }
 
 /// Rows: a rule, and the verdicts on TCP 80 from a pod of the same namespace, one of another, and the world; then on TCP 81
@@ -33,7 +42,7 @@ fn world(policies: &str) -> (KernelPolicy, [Identity; 3]) {
 #[test]
 fn absent_empty_and_braces_are_three_things() {
     let spec = |entry: &str| format!("{{endpointSelector: {{}}, ingress: [{entry}]}}");
-    let rows: Vec<(&str, String, [Judged; 4])> = vec![
+    let rows: Vec<(&str, String, [Verdict; 4])> = vec![
         ("no policy selects it", "{endpointSelector: {matchLabels: {role: x}}, ingress: [{}]}".into(), [Allow; 4]),
         ("the other direction only", "{endpointSelector: {}, egress: [{}]}".into(), [Allow; 4]),
         ("ports, no peers", spec("{toPorts: [{ports: [{port: '80'}]}]}"), [Allow, Allow, Allow, Deny]),
@@ -132,18 +141,19 @@ fn several_policies_are_a_union() {
 
 #[test]
 fn any_protocol_means_tcp_udp_and_sctp() {
-    let (kernel, [peer, ..]) =
-        world(&policy("x", "{endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: '53'}]}]}]}"));
-    let expected = [(TCP, Allow), (UDP, Allow), (132, Allow), (1, Deny), (58, Deny)];
-    for (protocol, verdict) in expected {
-        assert_eq!(judge(&kernel, Direction::Ingress, peer, protocol, 53), verdict, "{protocol}");
-    }
-    let (kernel, [peer, ..]) = world(&policy("x", "{endpointSelector: {}, ingress: [{fromEndpoints: [{}]}]}"));
-    assert_eq!(judge(&kernel, Direction::Ingress, peer, 1, 0), Allow, "an L3-only rule allows ICMP as well");
+    let world_of = |spec| world(&policy("x", spec));
+    let rows = [(TCP, 53), (UDP, 53), (SCTP, 53), (ICMP, 0), (TCP, 54)];
+    let any = world_of("{endpointSelector: {}, ingress: [{toPorts: [{ports: [{port: '53'}]}]}]}");
+    assert_eq!(to_subject(&any, &the_pod("a", "p"), &rows), [Allow, Allow, Allow, Deny, Deny]);
+    let l3 = world_of("{endpointSelector: {}, ingress: [{fromEndpoints: [{}]}]}");
+    assert_eq!(to_subject(&l3, &the_pod("a", "p"), &rows), [Allow; 5], "an L3-only rule allows ICMP as well");
 }
 
-fn verdicts(what: &str, policies: &str, expected: [Judged; 4]) {
-    let (kernel, [near, far, outside]) = world(policies);
-    let judge = |peer, port| judge(&kernel, Direction::Ingress, peer, TCP, port);
-    assert_eq!([judge(near, 80), judge(far, 80), judge(outside, 80), judge(near, 81)], expected, "{what}");
+fn verdicts(what: &str, policies: &str, expected: [Verdict; 4]) {
+    let world = world(policies);
+    let (near, far) = (the_pod("a", "p"), the_pod("b", "p"));
+    let outside = Party::Address([192, 0, 2, 1].into());
+    let first = to_subject(&world, &near, &[(TCP, 80), (TCP, 81)]);
+    let others = [&far, &outside].map(|from| to_subject(&world, from, &[(TCP, 80)])[0]);
+    assert_eq!([first[0], others[0], others[1], first[1]], expected, "{what}");
 }
