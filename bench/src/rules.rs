@@ -11,11 +11,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 use weir_filters::http::{
-    ClientStep, Decision, Inspector, Judge, Judgement, Limits, PortRules, Refusal, RequestHead, ResponseHead,
+    ClientStep, Decision, Inspector, Judge, Judgement, Limits, PeerRules, PortRules, Refusal, RequestHead, ResponseHead,
 };
-use weir_model::identity::Identity;
-use weir_model::policy::{HttpRule, PolicyKind, PolicyName, Protocol};
-use weir_model::resolved::{Direction, DirectionPolicy, L4Rule, Peers, RuleOrigin};
+use weir_model::policy::{HttpRule, Mode, PolicyKind, PolicyName, PortRange, Protocol};
+use weir_model::resolved::{Direction, DirectionPolicy, L4Rule, Peers, RuleId, RuleOrigin, SelectorId};
 
 use crate::report;
 
@@ -23,7 +22,7 @@ use crate::report;
 const BAR: f64 = 2.0;
 const COUNTS: [usize; 4] = [1, 100, 1_000, 5_000];
 const PORT: u16 = 80;
-const PEER: Identity = Identity(1_000);
+const PEER: SelectorId = SelectorId(1);
 /// Requests per timing, and timings, of which the best counts: what disturbs only adds.
 const REQUESTS: usize = 64;
 const TIMINGS: usize = 2_000;
@@ -95,24 +94,37 @@ fn measure(shape: &Shape, count: usize) -> Result<Row> {
     let rule = L4Rule {
         peers: Peers::Any,
         protocol: Some(Protocol::Tcp),
-        port: PORT,
+        ports: PortRange::one(PORT),
+        deny: false,
+        mode: Mode::Enforce,
         http: Some(Arc::new(http)),
-        origin: RuleOrigin { policy: Arc::new(name), rule: 0, direction: Direction::Ingress, entry: 0, port: Some(0) },
+        id: RuleId(1),
+        log: None,
+        origin: RuleOrigin {
+            policy: Arc::new(name),
+            rule: 0,
+            direction: Direction::Ingress,
+            deny: false,
+            entry: 0,
+            port: Some(0),
+        },
     };
+    let policy = DirectionPolicy { default_deny: true, audit_default_deny: true, rules: vec![rule] };
     let begun = Instant::now();
-    let rules = PortRules::compile(&DirectionPolicy { rules: vec![rule] }, PORT).context("compile the rules")?;
+    let rules = PortRules::compile(&policy, PORT).context("compile the rules")?;
     let compile_ms = begun.elapsed().as_secs_f64() * 1e3;
     // A path of the last rule, so that nothing is gained by looking at the first.
     let allowed = (shape.rule)(count - 1).replace("[0-9]+", "12345").replace(".*", "abcdefgh");
+    let (memory_bytes, lazy) = (rules.memory_usage(), rules.is_lazy());
+    let rules = PeerRules::new(&Arc::new(rules), [PEER].into());
     let allowed_ns = time(&rules, &allowed, true)?;
     let denied_ns = time(&rules, shape.denied, false)?;
-    let (memory_bytes, lazy) = (rules.memory_usage(), rules.is_lazy());
     Ok(Row { work: shape.name, rules: count, compile_ms, memory_bytes, lazy, allowed_ns, denied_ns })
 }
 
 /// Nanoseconds per request.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn time(rules: &PortRules, path: &str, allowed: bool) -> Result<f64> {
+fn time(rules: &PeerRules, path: &str, allowed: bool) -> Result<f64> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: server.bench\r\nuser-agent: curl/8.5.0\r\naccept: */*\r\n\
          x-request-id: 7f3b1c52-0001\r\n\r\n"
@@ -139,15 +151,15 @@ fn time(rules: &PortRules, path: &str, allowed: bool) -> Result<f64> {
 }
 
 struct Rules<'a> {
-    rules: &'a PortRules,
+    rules: &'a PeerRules,
     allowed: usize,
     denied: usize,
 }
 
 impl Judge for Rules<'_> {
     fn judge(&mut self, head: &RequestHead<'_>) -> Decision {
-        match self.rules.judge(PEER, head) {
-            Judgement::Deny => {
+        match self.rules.judge(head) {
+            Judgement::Deny(_) | Judgement::Audit(_) => {
                 self.denied += 1;
                 Decision::Deny
             }

@@ -11,7 +11,7 @@
 //!                  │                             │                            │
 //!            path  (normalised)                  │                            │
 //!                  │                             │                            │
-//!            rule  (PortRules::judge) ── Deny ─▶ deny                         │
+//!            rule  (PeerRules::judge) ── Deny ─▶ deny                         │
 //!                  │ Allow                       │                            │
 //!            framing (body, trailers)            │                      framing (body, trailers)
 //!                  │                             ▼                            │
@@ -42,7 +42,7 @@ pub use deny::Reply;
 pub use edit::{Edit, Findings};
 pub use head::{RequestHead, ResponseHead};
 pub use inspect::{Abort, ClientStep, Decision, Eof, Inspector, Judge, ServerStep};
-pub use rule::{Effect, Judgement, PortRules, RuleError, check_rule};
+pub use rule::{Effect, Judgement, NamedRule, PeerRules, PortRules, RuleError, Standing, check_rule};
 
 /// The most header lines that a head can have, whatever [`Limits::headers`] says; the size of an array on the stack.
 pub const MAX_HEADERS: usize = 128;

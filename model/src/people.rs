@@ -52,14 +52,7 @@ impl People {
     /// The people of a snapshot.
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut people = Self::default();
-        let change = SnapshotChange {
-            revision: snapshot.revision,
-            identities: snapshot.identities.iter().map(|(id, known)| (*id, Some(known.clone()))).collect(),
-            policies: BTreeMap::new(),
-            pods: snapshot.pods.iter().map(|(id, pod)| (*id, Some(Arc::clone(pod)))).collect(),
-            prefixes: snapshot.prefixes.iter().map(|(prefix, identity)| (*prefix, Some(*identity))).collect(),
-        };
-        people.apply(&change);
+        people.apply(&SnapshotChange::from(snapshot));
         people
     }
 

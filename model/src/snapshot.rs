@@ -88,6 +88,19 @@ impl Snapshot {
     }
 }
 
+impl From<&Snapshot> for SnapshotChange {
+    /// What makes the snapshot of nothing.
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            revision: snapshot.revision,
+            identities: snapshot.identities.iter().map(|(id, known)| (*id, Some(known.clone()))).collect(),
+            policies: snapshot.policies.iter().map(|(id, policy)| (*id, Some(Arc::clone(policy)))).collect(),
+            pods: snapshot.pods.iter().map(|(id, pod)| (*id, Some(Arc::clone(pod)))).collect(),
+            prefixes: snapshot.prefixes.iter().map(|(prefix, identity)| (*prefix, Some(*identity))).collect(),
+        }
+    }
+}
+
 /// A map as a list of pairs, since a key of JSON is a string.
 mod pairs {
     use std::collections::BTreeMap;

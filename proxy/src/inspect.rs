@@ -9,12 +9,12 @@ use arc_swap::ArcSwap;
 use smol_str::SmolStr;
 use weir_filters::{
     connection,
-    http::{self, Decision, Edit, Effect, Findings, Judgement, RequestHead, ResponseHead},
+    http::{self, Decision, Edit, Effect, Findings, Judgement, NamedRule, RequestHead, ResponseHead},
     http2::{self, GRPC_DENIED},
 };
 use weir_model::{
     flow::{Flow, FlowKind, HttpFlow, HttpVersion, Verdict},
-    resolved::{Direction, RuleOrigin},
+    resolved::{Direction, RuleId},
 };
 
 use crate::{
@@ -45,9 +45,9 @@ struct Unanswered {
 
 /// What decided a request.
 struct Decided {
-    allowed: bool,
+    verdict: Verdict,
     direction: Direction,
-    rule: Option<RuleOrigin>,
+    rule: Option<NamedRule>,
     http_rule: Option<u16>,
     findings: Findings,
 }
@@ -94,15 +94,19 @@ impl Session {
 
     fn decide(&mut self, head: &RequestHead<'_>) -> Decided {
         let mut decided = Decided::new(self.renew());
-        for side in [&self.origin.egress, &self.origin.ingress].into_iter().flatten() {
-            if decided.allowed {
+        for side in self.origin.sides() {
+            if decided.allowed() {
                 decided.ask(side, self.origin.effect, head);
             }
         }
         decided
     }
 
-    fn flow(&self, verdict: Verdict, direction: Direction, rule: Option<RuleOrigin>, http: HttpFlow) -> Flow {
+    fn flow(&self, verdict: Verdict, direction: Direction, rule: Option<NamedRule>, http: HttpFlow) -> Flow {
+        let (rule, rule_id, policy_log) = match rule {
+            Some(NamedRule { origin, id, log }) => (Some(origin), id, log),
+            None => (None, RuleId::default(), None),
+        };
         Flow {
             time_ns: now_ns(),
             verdict,
@@ -112,6 +116,8 @@ impl Session {
             destination: self.origin.destination.clone(),
             kind: FlowKind::Http(Box::new(http)),
             rule,
+            rule_id,
+            policy_log,
         }
     }
 
@@ -124,19 +130,32 @@ impl Session {
 
 impl Decided {
     fn new(allowed: bool) -> Self {
-        Self { allowed, direction: Direction::Ingress, rule: None, http_rule: None, findings: Findings::default() }
+        let verdict = if allowed { Verdict::Forwarded } else { Verdict::Dropped };
+        Self { verdict, direction: Direction::Ingress, rule: None, http_rule: None, findings: Findings::default() }
     }
 
-    /// What one side says of a request that the other has allowed, or not been asked about.
+    fn allowed(&self) -> bool {
+        self.verdict != Verdict::Dropped
+    }
+
+    /// What one side says of a request that the other has allowed, or not been asked about. The record is about the side
+    /// that was asked last, unless one before would have denied the request if what is audited were enforced.
     fn ask(&mut self, side: &Side, effect: Effect, head: &RequestHead<'_>) {
-        self.direction = side.direction;
-        (self.allowed, self.rule, self.http_rule) = (false, None, None);
-        let Some(rules) = &side.rules else { return };
-        if let Judgement::Allow(rule, http_rule) = rules.judge(side.peer, head) {
-            (self.allowed, self.rule, self.http_rule) = (true, Some(rule.clone()), http_rule);
-            if effect > Effect::None {
-                rules.act(side.peer, head, &mut self.findings);
-            }
+        let judgement = side.rules.as_ref().map_or(Judgement::Deny(None), |rules| rules.judge(head));
+        let (verdict, rule, http_rule) = match judgement {
+            Judgement::Allow(rule, http_rule) => (Verdict::Forwarded, rule, http_rule),
+            Judgement::Audit(rule) => (Verdict::Audited, rule, None),
+            Judgement::Deny(rule) => (Verdict::Dropped, rule, None),
+        };
+        if verdict != Verdict::Forwarded || self.verdict == Verdict::Forwarded {
+            (self.verdict, self.direction) = (verdict, side.direction);
+            (self.rule, self.http_rule) = (rule.cloned(), http_rule);
+        }
+        if let Some(rules) = &side.rules
+            && self.allowed()
+            && effect > Effect::None
+        {
+            rules.act(head, &mut self.findings);
         }
     }
 }
@@ -165,7 +184,7 @@ impl Session {
         let mut decided = Decided::new(self.renew());
         let sides = [self.origin.egress.clone(), self.origin.ingress.clone()];
         for side in sides.iter().flatten() {
-            if decided.allowed {
+            if decided.allowed() {
                 request.with_head(|head, _| decided.ask(side, self.origin.effect, head))?;
                 request.edit(&std::mem::take(&mut decided.findings.edits));
             }
@@ -176,7 +195,7 @@ impl Session {
     fn judge(&mut self, stream: u32, head: &RequestHead<'_>, is_grpc: bool) -> Decision {
         let decided = self.decide(head);
         // A last resort: the relay has asked before it read the request.
-        let unedited = decided.allowed && self.origin.effect == Effect::Edits;
+        let unedited = decided.allowed() && self.origin.effect == Effect::Edits;
         self.conclude(stream, head, is_grpc, decided, unedited)
     }
 
@@ -191,17 +210,17 @@ impl Session {
         let mut http = exchange(Some(head), 0, Cow::Borrowed(""));
         http.http_rule = decided.http_rule;
         http.headers = decided.findings.take_log();
-        if decided.allowed && !unedited {
-            let flow = self.flow(Verdict::Forwarded, decided.direction, decided.rule, http);
+        if decided.allowed() && !unedited {
+            let flow = self.flow(decided.verdict, decided.direction, decided.rule, http);
             self.unanswered.push_back(Unanswered { stream, since: Instant::now(), flow });
             return Decision::Allow;
         }
         (http.status, http.grpc_status) = if is_grpc { (200, Some(GRPC_DENIED)) } else { (403, None) };
-        let mut verdict = Verdict::Dropped;
+        let (mut verdict, mut rule) = (Verdict::Dropped, decided.rule);
         if unedited {
-            (verdict, http.refusal) = (Verdict::Error, Cow::Borrowed(UNEDITED));
+            (verdict, rule, http.refusal) = (Verdict::Error, None, Cow::Borrowed(UNEDITED));
         }
-        self.recorder.write(self.flow(verdict, decided.direction, None, http));
+        self.recorder.write(self.flow(verdict, decided.direction, rule, http));
         Decision::Deny
     }
 

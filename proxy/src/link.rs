@@ -98,6 +98,10 @@ async fn serve<F: Future<Output = ()>>(
                 }
                 write_frame(&mut stream, &ToAgent::InForce { revision: snapshot.revision, problems }).await?;
             }
+            ToProxy::Change(change) => {
+                let problems = proxy.change(&change);
+                write_frame(&mut stream, &ToAgent::InForce { revision: change.revision, problems }).await?;
+            }
             ToProxy::ReadFlows { after } => {
                 let (next, answer) = read_flows(proxy, &after);
                 position = next;

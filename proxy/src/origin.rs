@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use weir_filters::http::{Effect, PortRules};
-use weir_model::{flow::Party, identity::Identity, resolved::Direction};
+use weir_filters::http::{Effect, PeerRules};
+use weir_model::{flow::Party, resolved::Direction};
 
-use crate::world::{Policy, World};
+use crate::world::{Ports, World};
 
 /// The two ends of a connection, as the application sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +21,13 @@ pub struct Ends {
 pub struct Side {
     /// Whose side: the server's (ingress) or the client's (egress).
     pub direction: Direction,
-    /// The compiled rules for the destination port; `None` denies.
-    pub rules: Option<Arc<PortRules>>,
-    /// Whom the rules are asked about.
-    pub peer: Identity,
+    /// The rules for the destination port about the peer; `None` denies.
+    pub rules: Option<PeerRules>,
 }
 
 impl Side {
     fn effect(&self) -> Effect {
-        self.rules.as_ref().map_or(Effect::None, |rules| rules.effect(self.peer))
+        self.rules.as_ref().map_or(Effect::None, PeerRules::effect)
     }
 }
 
@@ -42,9 +40,9 @@ pub struct Origin {
     pub source: Party,
     /// The server.
     pub destination: Party,
-    /// The client's egress rules, if enforced here.
+    /// The client's egress rules, if it is a pod of this node.
     pub egress: Option<Side>,
-    /// The server's ingress rules, if enforced here.
+    /// The server's ingress rules, if it is a pod of this node.
     pub ingress: Option<Side>,
     /// What the rules of both may do to requests, beside allowing them.
     pub effect: Effect,
@@ -61,16 +59,13 @@ impl Origin {
         }
         let party = |address: SocketAddr| Party { address, who: world.people().pod_or_world(address.ip()) };
         let (source, destination) = (party(ends.client), party(ends.server));
-        let port = ends.server.port();
-        let side = |direction, policy: Option<&Policy>, peer| {
-            let ports = match direction {
-                Direction::Ingress => policy?.ingress.as_ref()?,
-                Direction::Egress => policy?.egress.as_ref()?,
-            };
-            Some(Side { direction, rules: ports.rules(port).cloned(), peer })
+        let side = |direction, ports: &Ports, peer: &Party| {
+            let selectors = world.people().selectors(peer.who.identity);
+            let rules = ports.rules(ends.server.port()).map(|rules| PeerRules::new(rules, selectors));
+            Side { direction, rules }
         };
-        let egress = side(Direction::Egress, client, destination.who.identity);
-        let ingress = side(Direction::Ingress, server, source.who.identity);
+        let egress = client.map(|policy| side(Direction::Egress, &policy.egress, &destination));
+        let ingress = server.map(|policy| side(Direction::Ingress, &policy.ingress, &source));
         let effect = [&egress, &ingress].into_iter().flatten().map(Side::effect).max().unwrap_or_default();
         Some(Self { world: Arc::clone(world), source, destination, egress, ingress, effect })
     }
@@ -78,5 +73,10 @@ impl Origin {
     /// Whether it was resolved under this very snapshot.
     pub fn is_of(&self, world: &Arc<World>) -> bool {
         Arc::ptr_eq(&self.world, world)
+    }
+
+    /// Both sides, in the order in which they are asked.
+    pub fn sides(&self) -> impl Iterator<Item = &Side> {
+        [&self.egress, &self.ingress].into_iter().flatten()
     }
 }

@@ -88,7 +88,7 @@ impl Recorder {
 }
 
 fn latency(http: &HttpFlow, verdict: Verdict) -> Option<Duration> {
-    (verdict == Verdict::Forwarded && http.status != 0).then(|| Duration::from_nanos(http.latency_ns))
+    (matches!(verdict, Verdict::Forwarded | Verdict::Audited) && http.status != 0).then(|| Duration::from_nanos(http.latency_ns))
 }
 
 /// Nanoseconds since the Unix epoch.

@@ -23,7 +23,7 @@ use tokio::{
     task::spawn_local,
     time::timeout,
 };
-use weir_model::snapshot::Snapshot;
+use weir_model::snapshot::{Snapshot, SnapshotChange};
 use weir_sockmap::{listeners::Listeners, pins::Pins};
 
 use crate::{
@@ -113,7 +113,15 @@ impl Proxy {
 
     /// Judges by `snapshot` from the next request on; returns what could not be compiled.
     pub fn apply(&self, snapshot: &Snapshot) -> Vec<String> {
-        let world = self.world.load().next(snapshot);
+        self.put_in_force(self.world.load().replaced(snapshot))
+    }
+
+    /// As [`Self::apply`], by what the change makes of the snapshot in force.
+    pub fn change(&self, change: &SnapshotChange) -> Vec<String> {
+        self.put_in_force(self.world.load().next(change))
+    }
+
+    fn put_in_force(&self, world: World) -> Vec<String> {
         let problems = world.problems().to_vec();
         self.world.store(Arc::new(world));
         problems

@@ -1,97 +1,121 @@
-//! A snapshot, compiled: addresses to pods, policies to matchers. Built once per revision, shared by all workers.
+//! The agent's snapshot, compiled: addresses to pods, policies to matchers. One value per revision, shared by all workers.
 //!
-//! Most of a revision is what the one before was, and compiling is what takes time. So a direction of a policy is compiled
-//! once, for all endpoints that have it and for as long as it is the same.
+//! A revision is made of the one before and of what changes: the maps are persistent, so it costs what it changes. And
+//! compiling is what takes time. So a direction of a policy is compiled once, for all endpoints that have it and for as
+//! long as it is the same.
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
-use weir_filters::http::PortRules;
-use weir_model::{people::People, resolved::DirectionPolicy, snapshot::Snapshot};
+use imbl::HashMap;
+use weir_model::{
+    endpoint::EndpointId,
+    people::People,
+    resolved::{Direction, EndpointPolicy},
+    snapshot::{Snapshot, SnapshotChange},
+    wanted::PolicyId,
+};
+
+use self::ports::Content;
+pub use self::ports::Ports;
+
+mod ports;
 
 /// The compiled snapshot. The default is an empty one, at revision 0.
+#[derive(Clone, Default)]
 pub struct World {
     revision: u64,
     people: People,
-    policies: HashMap<IpAddr, Policy>,
-    /// Every direction of the snapshot's policies, for the next revision.
-    compiled: HashMap<DirectionPolicy, Arc<Ports>>,
-    problems: Vec<String>,
+    /// The addresses of this node's pods.
+    enforced: HashMap<IpAddr, (EndpointId, PolicyId)>,
+    policies: HashMap<PolicyId, Policy>,
+    /// Every direction of the policies.
+    compiled: HashMap<Content, Arc<Ports>>,
+    problems: Arc<Vec<String>>,
 }
 
-/// An endpoint's compiled policy; `None` is a direction that nothing enforces.
+/// An endpoint's compiled policy.
 #[derive(Clone)]
 pub struct Policy {
     /// To the endpoint.
-    pub ingress: Option<Arc<Ports>>,
+    pub ingress: Arc<Ports>,
     /// From the endpoint.
-    pub egress: Option<Arc<Ports>>,
+    pub egress: Arc<Ports>,
 }
 
-/// The compiled rules of one direction, by destination port. `None` where they do not compile: deny everything.
-pub struct Ports {
-    named: HashMap<u16, Option<Arc<PortRules>>>,
-    others: Option<Arc<PortRules>>,
-    /// One for each `None`.
-    problems: Vec<String>,
-}
-
-impl Ports {
-    fn compile(policy: &DirectionPolicy) -> Self {
-        let mut problems = Vec::new();
-        let mut compile = |port| {
-            let compiled = PortRules::compile(policy, port);
-            compiled.map(Arc::new).inspect_err(|e| problems.push(format!("port {port} denies every request: {e}"))).ok()
-        };
-        let others = compile(0);
-        let ports: BTreeSet<u16> = policy.rules.iter().map(|rule| rule.port).filter(|port| *port != 0).collect();
-        let named = ports.into_iter().map(|port| (port, compile(port))).collect();
-        Self { named, others, problems }
-    }
-
-    /// The rules for connections to `port`.
-    pub fn rules(&self, port: u16) -> Option<&Arc<PortRules>> {
-        self.named.get(&port).unwrap_or(&self.others).as_ref()
-    }
-}
+/// That of a pod whose policy is not known.
+static CLOSED: LazyLock<Policy> = LazyLock::new(|| {
+    let closed = Arc::new(Ports::closed());
+    Policy { ingress: Arc::clone(&closed), egress: closed }
+});
 
 impl World {
     /// Compiles a snapshot. A port whose rules do not compile denies everything and is named in [`World::problems`].
     pub fn compile(snapshot: &Snapshot) -> Self {
-        Self::default().next(snapshot)
+        Self::default().replaced(snapshot)
     }
 
     /// As [`World::compile`], but what this world has compiled already is shared with the new one.
-    pub fn next(&self, snapshot: &Snapshot) -> Self {
-        let mut world = Self { revision: snapshot.revision, people: People::of(snapshot), ..Self::default() };
-        let mut ports = |direction: &Option<DirectionPolicy>| Some(world.ports(direction.as_ref()?, self));
-        let compiled: Vec<Policy> = snapshot
-            .policies
-            .iter()
-            .map(|policy| Policy { ingress: ports(&policy.ingress), egress: ports(&policy.egress) })
-            .collect();
-        for pod in snapshot.pods.iter().filter(|pod| pod.local) {
-            if let Some(policy) = compiled.get(pod.policy) {
-                world.policies.extend(pod.addresses.iter().map(|address| (*address, policy.clone())));
-            }
-        }
+    pub fn replaced(&self, snapshot: &Snapshot) -> Self {
+        let mut world = Self { compiled: self.compiled.clone(), ..Self::default() };
+        world.apply(&SnapshotChange::from(snapshot));
         world
     }
 
-    /// Those of this world, or those of the previous one, or new ones.
-    fn ports(&mut self, direction: &DirectionPolicy, previous: &Self) -> Arc<Ports> {
-        match self.compiled.entry(direction.clone()) {
-            Entry::Occupied(known) => Arc::clone(known.get()),
-            Entry::Vacant(new) => {
-                let kept = previous.compiled.get(direction).cloned();
-                let ports = kept.unwrap_or_else(|| Arc::new(Ports::compile(direction)));
-                self.problems.extend_from_slice(&ports.problems);
-                Arc::clone(new.insert(ports))
+    /// The next revision.
+    pub fn next(&self, change: &SnapshotChange) -> Self {
+        let mut world = self.clone();
+        world.apply(change);
+        world
+    }
+
+    fn apply(&mut self, change: &SnapshotChange) {
+        self.revision = change.revision;
+        for (id, policy) in &change.policies {
+            match policy {
+                Some(policy) => {
+                    let policy = self.policy_of(policy);
+                    self.policies.insert(*id, policy);
+                }
+                None => drop(self.policies.remove(id)),
             }
         }
+        if !change.policies.is_empty() {
+            let ports = || self.policies.values().flat_map(|policy| [&policy.ingress, &policy.egress]);
+            let used: std::collections::HashSet<*const Ports> = ports().map(Arc::as_ptr).collect();
+            self.compiled.retain(|_, ports| used.contains(&Arc::as_ptr(ports)));
+            self.problems = Arc::new(self.compiled.values().flat_map(|ports| ports.problems()).cloned().collect());
+        }
+        // An address that moves from one pod to another is given up before it is taken.
+        for (id, pod) in change.pods.keys().filter_map(|id| Some((*id, self.people.pod(*id)?))) {
+            for address in &pod.addresses {
+                if self.enforced.get(address).is_some_and(|(owner, _)| *owner == id) {
+                    self.enforced.remove(address);
+                }
+            }
+        }
+        for (id, pod) in change.pods.iter().filter_map(|(id, pod)| Some((*id, pod.as_ref()?))) {
+            if let Some(policy) = pod.policy {
+                self.enforced.extend(pod.addresses.iter().map(|address| (*address, (id, policy))));
+            }
+        }
+        self.people.apply(change);
+    }
+
+    /// A policy, compiled, as far as it was not yet.
+    fn policy_of(&mut self, policy: &Arc<EndpointPolicy>) -> Policy {
+        let mut ports = |direction| {
+            let content = Content::new(policy, direction);
+            let ports = self.compiled.get(&content).cloned();
+            ports.unwrap_or_else(|| {
+                let ports = Arc::new(Ports::compile(content.rules()));
+                self.compiled.insert(content, Arc::clone(&ports));
+                ports
+            })
+        };
+        Policy { ingress: ports(Direction::Ingress), egress: ports(Direction::Egress) }
     }
 
     /// The snapshot's revision.
@@ -106,24 +130,13 @@ impl World {
 
     /// The policy of the pod with this address, if it is one of this node.
     pub fn policy(&self, address: IpAddr) -> Option<&Policy> {
-        self.policies.get(&address)
+        let (_, policy) = self.enforced.get(&address)?;
+        Some(self.policies.get(policy).unwrap_or(&CLOSED))
     }
 
     /// Who is behind an address.
     pub fn people(&self) -> &People {
         &self.people
-    }
-}
-
-impl Default for World {
-    fn default() -> Self {
-        Self {
-            revision: 0,
-            people: People::of(&Snapshot::default()),
-            policies: HashMap::new(),
-            compiled: HashMap::new(),
-            problems: Vec::new(),
-        }
     }
 }
 

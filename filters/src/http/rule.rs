@@ -1,14 +1,17 @@
 //! What policy says about HTTP requests to one port, compiled.
 //!
 //! ```text
-//!  L4Rule ─┬─ peers, origin ────────────────────────────▶ entries ──┐
-//!          └─ http rules ── method, path, host ─▶ patterns ─▶ engine ├─▶ judge(peer, request)
-//!                        └─ headers ────────────▶ conditions ───────┘
+//!  L4Rule ─┬─ peers, verdict, mode, origin ─────────────▶ entries ──┐            ┌─▶ enforced
+//!          └─ http rules ── method, path, host ─▶ patterns ─▶ engine ├─▶ PeerRules ┤
+//!                        └─ headers ────────────▶ conditions ───────┘            └─▶ audited
 //! ```
 //!
-//! All rules are allowances; a request is allowed if one of them allows it. The method, path and host of all rules are
-//! one automaton (see `pattern` and `engine`), so a request costs one walk over its bytes, however many rules there
-//! are. The few rules that the automaton names are then checked for peer and headers.
+//! A denial that names the peer outranks every allowance; then a request is allowed if one rule allows it; then
+//! `default_deny` decides. The method, path and host of all rules are one automaton (see `pattern` and `engine`), so a
+//! request costs one walk over its bytes, however many rules there are. The few rules that the automaton names are then
+//! checked for peer and headers. What needs no request is decided once per peer ([`PeerRules`]).
+//!
+//! Rules of mode audit have a say in the *audited* verdict only, those of mode observe in none.
 //!
 //! What a rule does to the headers of a request that it matches ([`super::edit`]) says nothing about its verdict. So a
 //! request is judged first, and only what is allowed by rules with such actions is asked a second time, for all that match.
@@ -18,21 +21,20 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use thiserror::Error;
 use weir_model::{
     flow::HttpVersion,
-    identity::Identity,
-    policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch},
-    resolved::{DirectionPolicy, Peers, RuleOrigin},
+    policy::{HeaderAction, HeaderMatch, HttpRule, Mismatch, Mode},
+    resolved::{DirectionPolicy, L4Rule, Peers, RuleId, RuleOrigin, SelectorId},
 };
 
 use self::engine::Engine;
-use super::{
-    RequestHead,
-    edit::{self, Findings},
-};
+use super::{RequestHead, edit};
 
 mod engine;
 mod pattern;
+mod peer;
 #[cfg(test)]
 mod tests;
+
+pub use peer::{Judgement, PeerRules, Standing};
 
 /// Why a rule cannot be enforced.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -87,15 +89,50 @@ pub struct PortRules {
     engine: Option<Engine>,
     /// By pattern of the engine: the rules that have it, ordered.
     users: Box<[Vec<RuleRef>]>,
+    /// Whether what no rule allows is denied.
+    default_deny: bool,
+    /// The same of what is audited.
+    audit_default_deny: bool,
+    /// Whether what is audited can differ from what is enforced.
+    audits: bool,
 }
 
 struct Entry {
     peers: Peers,
-    /// `None` allows every request.
+    deny: bool,
+    /// Not only audited.
+    enforced: bool,
+    /// `None` allows every request, or denies it.
     http: Option<Arc<Vec<HttpRule>>>,
     /// Of its rules, the most.
     effect: Effect,
-    origin: RuleOrigin,
+    rule: NamedRule,
+}
+
+impl Entry {
+    fn new(rule: &L4Rule) -> Self {
+        let http = rule.http.clone().filter(|_| !rule.deny);
+        let effect = http.iter().flat_map(|rules| rules.iter()).map(Effect::of).max().unwrap_or_default();
+        Self {
+            peers: rule.peers.clone(),
+            deny: rule.deny,
+            enforced: rule.mode == Mode::Enforce,
+            effect: if rule.mode == Mode::Enforce { effect } else { Effect::None },
+            http,
+            rule: NamedRule { origin: rule.origin.clone(), id: rule.id, log: rule.log.clone() },
+        }
+    }
+}
+
+/// A rule as a record names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedRule {
+    /// Where it was written.
+    pub origin: RuleOrigin,
+    /// Its number.
+    pub id: RuleId,
+    /// Its `log.value`.
+    pub log: Option<Arc<str>>,
 }
 
 /// What rules do to the requests that they match, beside allowing them; the later includes the earlier.
@@ -128,34 +165,14 @@ struct RuleRef {
     rule: u16,
 }
 
-/// What the rules say of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement<'a> {
-    /// Allowed by the rule of this origin; the number is the index of its HTTP rule, `None` if it has none.
-    ///
-    /// Of several rules, one without HTTP rules is named first, then the first in order.
-    Allow(&'a RuleOrigin, Option<u16>),
-    /// No rule allows it.
-    Deny,
-}
-
 impl PortRules {
     /// Compiles the rules of `policy` that cover TCP connections to `port`.
     ///
     /// # Errors
     /// The first rule that [`check_rule`] does not take, or all rules together being too large.
     pub fn compile(policy: &DirectionPolicy, port: u16) -> Result<Self, RuleError> {
-        let entries: Box<[Entry]> = policy
-            .rules
-            .iter()
-            .filter(|rule| rule.covers_tcp(port))
-            .map(|rule| Entry {
-                peers: rule.peers.clone(),
-                http: rule.http.clone(),
-                effect: rule.http.iter().flat_map(|rules| rules.iter()).map(Effect::of).max().unwrap_or_default(),
-                origin: rule.origin.clone(),
-            })
-            .collect();
+        let speaks = |rule: &&L4Rule| rule.covers_tcp(port) && rule.mode != Mode::Observe;
+        let entries: Box<[Entry]> = policy.rules.iter().filter(speaks).map(Entry::new).collect();
         // Rules that differ in peers or headers only share a pattern.
         let mut numbers = BTreeMap::new();
         let (mut patterns, mut users) = (Vec::new(), Vec::<Vec<RuleRef>>::new());
@@ -176,58 +193,9 @@ impl PortRules {
             }
         }
         let engine = if patterns.is_empty() { None } else { Some(Engine::build(&patterns)?) };
-        Ok(Self { entries, engine, users: users.into() })
-    }
-
-    /// Judges a request. Both its raw and its normalised path must be allowed, each by some rule; the rule named is the
-    /// one for the raw path. Does not allocate.
-    pub fn judge(&self, peer: Identity, request: &RequestHead<'_>) -> Judgement<'_> {
-        let plain = |entry: &&Entry| entry.http.is_none() && entry.peers.contains(peer);
-        if let Some(entry) = self.entries.iter().find(plain) {
-            return Judgement::Allow(&entry.origin, None);
-        }
-        let raw = self.first_match(peer, request, request.path());
-        let normal_is_allowed = || {
-            request.normal_path() == request.path() || self.first_match(peer, request, request.normal_path()).is_some()
-        };
-        match raw {
-            Some(found) if normal_is_allowed() => Judgement::Allow(&self.entries[found.entry].origin, Some(found.rule)),
-            _ => Judgement::Deny,
-        }
-    }
-
-    /// What the rules that name `peer` may do to its requests. A connection whose rules edit must be terminated, so this is
-    /// asked when it is opened.
-    pub fn effect(&self, peer: Identity) -> Effect {
-        let effects = self.entries.iter().filter(|entry| entry.effect > Effect::None && entry.peers.contains(peer));
-        effects.map(|entry| entry.effect).max().unwrap_or_default()
-    }
-
-    /// Adds to `findings` what the rules find and do about the headers of a request that [`Self::judge`] allows. All rules
-    /// that match act, in order, each upon what the one before has left; and they match if they match the raw or the
-    /// normalised path, lest a request evade them by the spelling of its path.
-    pub fn act(&self, peer: Identity, request: &RequestHead<'_>, findings: &mut Findings) {
-        let Some(engine) = &self.engine else { return };
-        let mut acting = Vec::new();
-        let mut find = |path| {
-            engine.matches([request.method(), path, request.host()], |number| {
-                acting.extend(self.users[number].iter().filter(|found| self.matches(peer, request, found)));
-            });
-        };
-        find(request.path());
-        if request.normal_path() != request.path() {
-            find(request.normal_path());
-        }
-        acting.sort_unstable();
-        acting.dedup();
-        for action in acting.iter().filter_map(|found| self.rule(found)).flat_map(|rule| &rule.header_matches) {
-            findings.act(action, request);
-        }
-    }
-
-    /// Whether any rule that names `peer` has HTTP rules. If not, its connections need no inspection.
-    pub fn needs_http(&self, peer: Identity) -> bool {
-        self.entries.iter().any(|entry| entry.http.is_some() && entry.peers.contains(peer))
+        let (default_deny, audit_default_deny) = (policy.default_deny, policy.audit_default_deny);
+        let audits = audit_default_deny != default_deny || entries.iter().any(|entry| !entry.enforced);
+        Ok(Self { entries, engine, users: users.into(), default_deny, audit_default_deny, audits })
     }
 
     /// Bytes of memory that the automaton holds, without the caches of a lazy one.
@@ -241,14 +209,22 @@ impl PortRules {
         matches!(self.engine, Some(Engine::Lazy { .. }))
     }
 
-    fn first_match(&self, peer: Identity, request: &RequestHead<'_>, path: &str) -> Option<RuleRef> {
-        let mut first: Option<RuleRef> = None;
-        self.engine.as_ref()?.matches([request.method(), path, request.host()], |number| {
-            let better = |found: &&RuleRef| first.is_none_or(|first| **found < first);
-            if let Some(found) =
-                self.users[number].iter().take_while(better).find(|found| self.matches(peer, request, found))
-            {
-                first = Some(*found);
+    /// The first rules that match a request, with `path` for its path.
+    fn first_matches(&self, peer: &[SelectorId], request: &RequestHead<'_>, path: &str) -> Found {
+        let mut first = Found::default();
+        let Some(engine) = &self.engine else { return first };
+        engine.matches([request.method(), path, request.host()], |number| {
+            for found in &self.users[number] {
+                let is_earlier = |first: Option<RuleRef>| first.is_none_or(|first| *found < first);
+                let (enforces, audits) = (is_earlier(first.enforced), self.audits && is_earlier(first.audited));
+                if !enforces && !audits {
+                    break;
+                }
+                let enforces = enforces && self.entries[found.entry].enforced;
+                if (enforces || audits) && self.matches(peer, request, found) {
+                    first.enforced = if enforces { Some(*found) } else { first.enforced };
+                    first.audited = if audits { Some(*found) } else { first.audited };
+                }
             }
         });
         first
@@ -259,7 +235,7 @@ impl PortRules {
     }
 
     /// Whether a rule whose method, path and host match does so for this peer and these headers.
-    fn matches(&self, peer: Identity, request: &RequestHead<'_>, found: &RuleRef) -> bool {
+    fn matches(&self, peer: &[SelectorId], request: &RequestHead<'_>, found: &RuleRef) -> bool {
         let must = |action: &&HeaderAction| action.mismatch == Mismatch::Fail;
         self.entries[found.entry].peers.contains(peer)
             && self.rule(found).is_some_and(|rule| {
@@ -268,6 +244,13 @@ impl PortRules {
                 wanted.into_iter().all(|wanted| has(request, wanted))
             })
     }
+}
+
+/// Of the rules that match a request, the first: of those that are enforced, and, if anything is audited, of all.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    enforced: Option<RuleRef>,
+    audited: Option<RuleRef>,
 }
 
 impl fmt::Debug for PortRules {

@@ -44,9 +44,10 @@ enum Label {
     forwarded,
     denied,
     refused,
+    audited,
 }
 
-const LABELS: [Label; 3] = [Label::forwarded, Label::denied, Label::refused];
+const LABELS: [Label; 4] = [Label::forwarded, Label::denied, Label::refused, Label::audited];
 
 /// One worker's counts. Only that worker writes them, so a load and a store are enough.
 #[derive(Debug, Default)]
@@ -64,6 +65,7 @@ impl Counts {
             Verdict::Forwarded | Verdict::Redirected => Label::forwarded,
             Verdict::Dropped => Label::denied,
             Verdict::Error => Label::refused,
+            Verdict::Audited => Label::audited,
         };
         increase(&self.by_label[label as usize], 1);
         if let Some(latency) = latency {

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use regex_automata::{Anchored, Input, MatchKind, hybrid::dfa::DFA, nfa::thompson, util::syntax};
 use weir_filters::http::{
-    Decision, Inspector, Judge, Judgement, Limits, PortRules, Refusal, RequestHead, ResponseHead, check_rule,
+    Decision, Inspector, Judge, Judgement, Limits, PeerRules, PortRules, Refusal, RequestHead, ResponseHead, check_rule,
 };
 use weir_model::{
-    identity::Identity,
-    policy::{HttpRule, PolicyKind, PolicyName, Protocol},
-    resolved::{Direction, DirectionPolicy, L4Rule, Peers, RuleOrigin},
+    policy::{HttpRule, Mode, PolicyKind, PolicyName, PortRange, Protocol},
+    resolved::{Direction, DirectionPolicy, L4Rule, Peers, RuleId, RuleOrigin},
 };
 
 /// Rules in one list.
@@ -43,10 +42,20 @@ fn rule(fields: &[&str]) -> HttpRule {
 fn check(request: [&str; 3], rules: &[HttpRule]) {
     let checked = rules.iter().try_for_each(check_rule);
     let name = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "a".into(), name: "b".into() };
-    let origin = RuleOrigin { policy: Arc::new(name), rule: 0, direction: Direction::Ingress, entry: 0, port: Some(0) };
-    let http = Some(Arc::new(rules.to_vec()));
-    let list = L4Rule { peers: Peers::Any, protocol: Some(Protocol::Tcp), port: 80, http, origin };
-    let compiled = match PortRules::compile(&DirectionPolicy { rules: vec![list] }, 80) {
+    let direction = Direction::Ingress;
+    let list = L4Rule {
+        peers: Peers::Any,
+        protocol: Some(Protocol::Tcp),
+        ports: PortRange::one(80),
+        deny: false,
+        mode: Mode::Enforce,
+        http: Some(Arc::new(rules.to_vec())),
+        id: RuleId(1),
+        log: None,
+        origin: RuleOrigin { policy: Arc::new(name), rule: 0, direction, deny: false, entry: 0, port: Some(0) },
+    };
+    let policy = DirectionPolicy { default_deny: true, audit_default_deny: true, rules: vec![list] };
+    let compiled = match PortRules::compile(&policy, 80) {
         Ok(compiled) => compiled,
         Err(error) => {
             assert!(checked.is_err() || error.field == "rules", "{rules:?} pass alone, but not together: {error}");
@@ -55,6 +64,7 @@ fn check(request: [&str; 3], rules: &[HttpRule]) {
     };
     assert_eq!(checked, Ok(()), "{rules:?} pass together, but not alone");
     assert!(compiled.memory_usage() <= MEMORY, "{rules:?} take {}", compiled.memory_usage());
+    let compiled = PeerRules::new(&Arc::new(compiled), [].into());
     let [method, path, host] = request;
     let mut input = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
     // Behind it nothing of this request is left to be judged.
@@ -65,12 +75,12 @@ fn check(request: [&str; 3], rules: &[HttpRule]) {
 /// Asks every rule by itself, each field by itself.
 struct Reference<'a> {
     rules: &'a [HttpRule],
-    compiled: &'a PortRules,
+    compiled: &'a PeerRules,
 }
 
 impl Judge for Reference<'_> {
     fn judge(&mut self, head: &RequestHead<'_>) -> Decision {
-        let judgement = self.compiled.judge(Identity(1), head);
+        let judgement = self.compiled.judge(head);
         let allows = |path: &str| {
             let mut found = self.rules.iter().map(|rule| {
                 Some(

@@ -1,36 +1,54 @@
 //! Tables and properties of the compiled rules.
 
-use std::{collections::BTreeSet, mem::MaybeUninit};
+use std::mem::MaybeUninit;
 
 use proptest::{collection::vec, prelude::*};
 use weir_model::{
-    policy::{PolicyKind, PolicyName, Protocol},
-    resolved::{Direction, L4Rule},
+    policy::{PolicyKind, PolicyName, PortRange, Protocol},
+    resolved::Direction,
 };
 
 use super::*;
-use crate::http::{head::RequestHead, path::Scratch};
+use crate::http::{edit::Findings, head::RequestHead, path::Scratch};
 
 mod actions;
+mod planes;
 
-const ALICE: Identity = Identity(1001);
-const BOB: Identity = Identity(1002);
+/// Peers, by the selector that matches them alone.
+const ALICE: SelectorId = SelectorId(1);
+const BOB: SelectorId = SelectorId(2);
+const EVE: SelectorId = SelectorId(3);
 
 fn origin(entry: u16) -> RuleOrigin {
     let name = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "default".into(), name: "web".into() };
-    RuleOrigin { policy: Arc::new(name), rule: 0, direction: Direction::Ingress, entry, port: Some(0) }
+    RuleOrigin { policy: Arc::new(name), rule: 0, direction: Direction::Ingress, deny: false, entry, port: Some(0) }
 }
 
-fn only(peers: &[Identity]) -> Peers {
-    Peers::Identities(Arc::new(peers.iter().copied().collect::<BTreeSet<_>>()))
+fn only(peers: &[SelectorId]) -> Peers {
+    Peers::Selected(peers.into())
 }
 
 fn entry(number: u16, peers: Peers, http: Option<Vec<HttpRule>>) -> L4Rule {
-    L4Rule { peers, protocol: Some(Protocol::Tcp), port: 80, http: http.map(Arc::new), origin: origin(number) }
+    L4Rule {
+        peers,
+        protocol: Some(Protocol::Tcp),
+        ports: PortRange::one(80),
+        deny: false,
+        mode: Mode::Enforce,
+        http: http.map(Arc::new),
+        id: RuleId(u32::from(number) + 1),
+        log: None,
+        origin: origin(number),
+    }
 }
 
-fn compile(rules: Vec<L4Rule>) -> PortRules {
-    PortRules::compile(&DirectionPolicy { rules }, 80).expect("rules compile")
+fn compile(rules: Vec<L4Rule>) -> Arc<PortRules> {
+    let policy = DirectionPolicy { default_deny: true, audit_default_deny: true, rules };
+    Arc::new(PortRules::compile(&policy, 80).expect("rules compile"))
+}
+
+fn about(rules: &Arc<PortRules>, peer: SelectorId) -> PeerRules {
+    PeerRules::new(rules, [peer].into())
 }
 
 fn rule(method: &str, path: &str, host: &str) -> HttpRule {
@@ -46,15 +64,20 @@ fn header(name: &str, value: Option<&str>) -> HttpRule {
     HttpRule { headers: vec![HeaderMatch { name: name.into(), value: value.map(Into::into) }], ..HttpRule::default() }
 }
 
-/// The verdict on a request as it comes from the wire; `None` if it is refused before any rule sees it.
-fn verdict(rules: &PortRules, peer: Identity, request: &str) -> Option<Option<(u16, Option<u16>)>> {
+/// What `look` sees of a request as it comes from the wire; `None` if it is refused before any rule sees it.
+fn parsed<T>(request: &str, look: impl FnOnce(&RequestHead<'_>) -> T) -> Option<T> {
     let mut slots = [const { MaybeUninit::uninit() }; 16];
     let mut scratch = Scratch::default();
     let mut head = RequestHead::parse(request.as_bytes(), &mut slots).ok()?;
     head.resolve(&mut scratch).ok()?;
-    Some(match rules.judge(peer, &head) {
-        Judgement::Allow(origin, index) => Some((origin.entry, index)),
-        Judgement::Deny => None,
+    Some(look(&head))
+}
+
+/// The verdict on a request; `None` if no rule sees it.
+fn verdict(rules: &Arc<PortRules>, peer: SelectorId, request: &str) -> Option<Option<(u16, Option<u16>)>> {
+    parsed(request, |head| match about(rules, peer).judge(head) {
+        Judgement::Allow(rule, index) => rule.map(|rule| (rule.origin.entry, index)),
+        _ => None,
     })
 }
 
@@ -271,18 +294,18 @@ fn peers_and_merging() {
     assert_eq!(judge(ALICE, "/b"), Some((0, Some(1))));
     assert_eq!(judge(BOB, "/a"), None);
     assert_eq!(judge(BOB, "/b"), Some((1, Some(0))));
-    assert_eq!(judge(Identity::HOST, "/a"), None);
-    assert!(rules.needs_http(ALICE) && rules.needs_http(BOB) && !rules.needs_http(Identity::HOST));
+    assert_eq!(judge(EVE, "/a"), None);
+    assert!(about(&rules, ALICE).inspects() && about(&rules, BOB).inspects() && !about(&rules, EVE).inspects());
 
     let rules = compile(vec![
         entry(0, only(&[ALICE]), Some(vec![path("/a")])),
-        L4Rule { protocol: None, port: 0, ..entry(1, only(&[ALICE]), None) },
-        L4Rule { port: 81, ..entry(2, Peers::Any, None) },
+        L4Rule { protocol: None, ports: PortRange::ALL, ..entry(1, only(&[ALICE]), None) },
+        L4Rule { ports: PortRange::one(81), ..entry(2, Peers::Any, None) },
         L4Rule { protocol: Some(Protocol::Udp), ..entry(3, Peers::Any, None) },
     ]);
     assert_eq!(verdict(&rules, ALICE, &get("/z")), Some(Some((1, None))), "an L3 rule allows every request");
     assert_eq!(verdict(&rules, BOB, &get("/a")), Some(None), "other ports and protocols do not count");
-    assert!(rules.needs_http(ALICE), "it still passes the proxy");
+    assert!(about(&rules, ALICE).inspects(), "it still passes the proxy");
 
     let rules = compile(Vec::new());
     assert_eq!(verdict(&rules, ALICE, &get("/")), Some(None), "no rule, nothing allowed");
@@ -327,7 +350,7 @@ fn bad_rules_are_rejected_with_a_reason() {
         let error = check_rule(&rule).expect_err(reason);
         assert_eq!(error.field, field);
         assert!(error.reason.contains(reason), "{error}");
-        let policy = DirectionPolicy { rules: vec![entry(0, Peers::Any, Some(vec![rule]))] };
+        let policy = DirectionPolicy { rules: vec![entry(0, Peers::Any, Some(vec![rule]))], ..DirectionPolicy::default() };
         assert_eq!(PortRules::compile(&policy, 80).err(), Some(error));
     }
     let long = check_rule(&path(&format!("{}(", "x".repeat(10_000)))).expect_err("unclosed");

@@ -13,16 +13,16 @@ pub(super) fn on(method: &str, path: &str, host: &str, actions: &[(&str, &str, M
 }
 
 /// Verdict, header lines behind `Host` that the upstream gets, and the log; of a denied request neither.
-fn acts(rules: &PortRules, peer: Identity, request: &str) -> (bool, String, String) {
-    let mut slots = [const { MaybeUninit::uninit() }; 16];
-    let mut scratch = Scratch::default();
-    let mut head = RequestHead::parse(request.as_bytes(), &mut slots).expect("well-formed");
-    head.resolve(&mut scratch).expect("well-formed");
-    if rules.judge(peer, &head) == Judgement::Deny {
+fn acts(rules: &Arc<PortRules>, peer: SelectorId, request: &str) -> (bool, String, String) {
+    parsed(request, |head| acts_on(&about(rules, peer), head)).expect("well-formed")
+}
+
+fn acts_on(rules: &PeerRules, head: &RequestHead<'_>) -> (bool, String, String) {
+    if matches!(rules.judge(head), Judgement::Deny(_)) {
         return (false, String::new(), String::new());
     }
     let mut findings = Findings::default();
-    rules.act(peer, &head, &mut findings);
+    rules.act(head, &mut findings);
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let mut lines: Vec<(String, String)> = head.headers().map(|(name, value)| (name.into(), text(value))).collect();
     for edit in &findings.edits {
@@ -111,8 +111,8 @@ fn the_rows_of_ciliums_proxy() {
         let seen = acts(&rules, ALICE, &request(method, path, host, headers));
         assert_eq!(seen, (verdict, lines.into(), log.into()), "{method} {path} {host} {headers}");
     }
-    assert_eq!(rules.effect(ALICE), Effect::Edits);
-    assert_eq!(rules.effect(BOB), Effect::None, "the rules are another peer's");
+    assert_eq!(about(&rules, ALICE).effect(), Effect::Edits);
+    assert_eq!(about(&rules, BOB).effect(), Effect::None, "the rules are another peer's");
 }
 
 /// Several lines are one value; one edit sees what the one before has left; names have no case.
@@ -159,7 +159,7 @@ fn effects_are_asked_per_peer() {
     let effect = |mismatch| {
         let rules = vec![path("/a"), on("-", "/b", "-", &[("k", "v", mismatch)])];
         let rules = compile(vec![entry(0, only(&[ALICE]), Some(rules)), entry(1, Peers::Any, None)]);
-        (rules.effect(ALICE), rules.effect(BOB))
+        (about(&rules, ALICE).effect(), about(&rules, BOB).effect())
     };
     assert_eq!(effect(Mismatch::Fail), (Effect::None, Effect::None));
     assert_eq!(effect(Mismatch::Log), (Effect::Logs, Effect::None));
