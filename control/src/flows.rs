@@ -78,15 +78,14 @@ pub(crate) mod tests {
     use weir_model::{
         flow::{FlowKind, L4, Party, Verdict, Who},
         identity::Identity,
-        labels::LabelSet,
-        resolved::Direction,
+        resolved::{Direction, RuleId},
     };
 
     use super::*;
 
     /// A record of this time.
     pub(crate) fn flow(time_ns: u64) -> Flow {
-        let who = Who { identity: Identity::HOST, labels: LabelSet::default(), pod: None, endpoint: 0 };
+        let who = Who { identity: Identity::HOST, labels: Arc::default(), pod: None, endpoint: 0 };
         let party = Party { address: (Ipv4Addr::LOCALHOST, 1).into(), who: Arc::new(who) };
         Flow {
             time_ns,
@@ -97,6 +96,8 @@ pub(crate) mod tests {
             destination: party,
             kind: FlowKind::Connection(L4 { protocol: 6, tcp_flags: 2, icmp_type: 0 }),
             rule: None,
+            rule_id: RuleId::default(),
+            policy_log: None,
         }
     }
 

@@ -7,7 +7,7 @@ mod json;
 mod names;
 
 pub use self::{
-    compact::compact,
+    compact::{compact, wide},
     filter::{Filter, FlowProtocol},
     json::{response, to_json},
 };

@@ -1,10 +1,18 @@
 //! The agent's end of the unix socket to the proxy: snapshots out, flow records in.
 //!
+//! The whole snapshot is kept here, for a proxy that connects; one that is connected gets what changes, in order.
+//!
 //! One proxy is served at a time; a newer connection takes the place of the older one, as a newer proxy takes over its
 //! listeners.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -16,7 +24,7 @@ use tokio::{
 };
 use weir_model::{
     link::{FRAME_LIMIT, ToAgent, ToProxy},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, SnapshotChange},
 };
 
 use crate::flows::Flows;
@@ -26,6 +34,9 @@ const PULL: Duration = Duration::from_millis(50);
 
 /// How long a reader of records waits for the proxy's.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Changes that wait for a proxy that does not read; beyond it gets the whole snapshot instead.
+const BACKLOG: usize = 1024;
 
 /// What the proxy last said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +52,9 @@ pub struct ProxyState {
 /// The agent's side of the link.
 #[derive(Debug)]
 pub struct Link {
-    snapshot: watch::Sender<Arc<Snapshot>>,
+    outgoing: Mutex<Outgoing>,
+    /// There is more in it.
+    changed: Notify,
     proxy: watch::Sender<ProxyState>,
     flows: Arc<Flows>,
     /// Somebody wants the proxy's records now.
@@ -50,11 +63,47 @@ pub struct Link {
     pulls: watch::Sender<u64>,
 }
 
+/// What the proxy is to be told.
+#[derive(Debug)]
+struct Outgoing {
+    snapshot: Snapshot,
+    /// The proxy has none yet.
+    whole: bool,
+    /// Else these frames come next.
+    changes: VecDeque<Vec<u8>>,
+}
+
+impl Outgoing {
+    /// For a proxy that connects.
+    fn start_again(&mut self) {
+        self.whole = true;
+        self.changes.clear();
+    }
+
+    /// The next frame; revision 0 is nothing.
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.whole && self.snapshot.revision > 0 {
+            self.whole = false;
+            return encode(&Told::Snapshot(&self.snapshot)).map(Some);
+        }
+        Ok(self.changes.pop_front())
+    }
+}
+
+/// [`ToProxy`], without owning what is told.
+#[derive(Serialize)]
+enum Told<'a> {
+    Snapshot(&'a Snapshot),
+    Change(&'a SnapshotChange),
+}
+
 impl Link {
-    /// Records that come over the link go to `flows`.
-    pub fn new(flows: Arc<Flows>) -> Self {
+    /// Records that come over the link go to `flows`. The snapshot is that of `node`, and empty at first.
+    pub fn new(flows: Arc<Flows>, node: impl Into<String>) -> Self {
+        let snapshot = Snapshot { node: node.into(), ..Snapshot::default() };
         Self {
-            snapshot: watch::Sender::default(),
+            outgoing: Mutex::new(Outgoing { snapshot, whole: true, changes: VecDeque::new() }),
+            changed: Notify::new(),
             proxy: watch::Sender::default(),
             flows,
             wanted: Notify::new(),
@@ -62,21 +111,36 @@ impl Link {
         }
     }
 
-    /// Gives the proxy a new snapshot, and waits until it judges by it, or no longer than `patience`. True if it does. One
-    /// that was published before is not sent again.
-    pub async fn publish(&self, snapshot: Arc<Snapshot>, patience: Duration) -> bool {
-        let revision = snapshot.revision;
-        self.snapshot.send_if_modified(|current| {
-            let new = current.revision != revision;
-            *current = snapshot;
-            new
-        });
+    /// Makes the snapshot the next revision, and waits until the proxy judges by it, or no longer than `patience`. True if
+    /// it does. A revision that was published before is not sent again.
+    pub async fn publish(&self, change: &SnapshotChange, patience: Duration) -> bool {
+        self.queue(change);
+        let revision = change.revision;
         let mut proxy = self.proxy.subscribe();
         if !proxy.borrow().connected {
             return false;
         }
         let in_force = proxy.wait_for(|proxy| proxy.in_force >= revision || !proxy.connected);
         matches!(tokio::time::timeout(patience, in_force).await, Ok(Ok(proxy)) if proxy.in_force >= revision)
+    }
+
+    fn queue(&self, change: &SnapshotChange) {
+        let mut outgoing = self.outgoing();
+        if outgoing.snapshot.revision == change.revision {
+            return;
+        }
+        outgoing.snapshot.apply(change);
+        if !outgoing.whole {
+            match encode(&Told::Change(change)) {
+                Ok(frame) if outgoing.changes.len() < BACKLOG => outgoing.changes.push_back(frame),
+                _ => outgoing.start_again(),
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the proxy last said.
@@ -155,30 +219,28 @@ impl Link {
     }
 
     async fn send(&self, mut writer: OwnedWriteHalf, position: &watch::Sender<Vec<u64>>) -> io::Result<()> {
-        let mut snapshot = self.snapshot.subscribe();
-        // The first one is for whoever connects; revision 0 is nothing.
-        snapshot.mark_changed();
+        self.outgoing().start_again();
+        self.changed.notify_one();
         let mut answered = position.subscribe();
         let mut tick = interval(PULL);
         // One question at a time, or its records would come twice.
         let (mut want, mut asked) = (false, false);
         loop {
             tokio::select! {
-                changed = snapshot.changed() => {
-                    changed.map_err(io::Error::other)?;
-                    let current = Arc::clone(&snapshot.borrow_and_update());
-                    if current.revision > 0 {
-                        write_frame(&mut writer, &ToProxy::Snapshot(Box::new((*current).clone()))).await?;
-                    }
-                }
+                () = self.changed.notified() => {}
                 _ = answered.changed() => asked = false,
                 () = self.wanted.notified() => want = true,
                 _ = tick.tick() => want |= self.flows.is_followed(),
             }
+            loop {
+                let next = self.outgoing().next()?;
+                let Some(frame) = next else { break };
+                write_frame(&mut writer, &frame).await?;
+            }
             if want && !asked {
                 (want, asked) = (false, true);
                 let after = position.borrow().clone();
-                write_frame(&mut writer, &ToProxy::ReadFlows { after }).await?;
+                write_frame(&mut writer, &encode(&ToProxy::ReadFlows { after })?).await?;
             }
         }
     }
@@ -194,10 +256,18 @@ async fn read_frame(reader: &mut OwnedReadHalf) -> io::Result<ToAgent> {
     Ok(serde_json::from_slice(&frame)?)
 }
 
-async fn write_frame(writer: &mut OwnedWriteHalf, message: &ToProxy) -> io::Result<()> {
+/// A message as its frame has it, without the length.
+fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let frame = serde_json::to_vec(message)?;
+    if frame.len() > FRAME_LIMIT as usize {
+        return Err(io::Error::other(format!("a message to the proxy has {} bytes, over {FRAME_LIMIT}", frame.len())));
+    }
+    Ok(frame)
+}
+
+async fn write_frame(writer: &mut OwnedWriteHalf, frame: &[u8]) -> io::Result<()> {
     writer.write_u32(u32::try_from(frame.len()).map_err(io::Error::other)?).await?;
-    writer.write_all(&frame).await
+    writer.write_all(frame).await
 }
 
 #[cfg(test)]
@@ -205,6 +275,11 @@ mod tests {
     use std::path::PathBuf;
 
     use tempfile::TempDir;
+    use weir_model::{
+        endpoint::{EndpointId, PodName},
+        identity::Identity,
+        snapshot::Pod,
+    };
 
     use super::*;
     use crate::flows::tests::flow;
@@ -223,7 +298,7 @@ mod tests {
             let socket = directory.path().join("proxy.sock");
             let listener = UnixListener::bind(&socket).expect("listen");
             let flows = Arc::new(Flows::new(100));
-            let link = Arc::new(Link::new(Arc::clone(&flows)));
+            let link = Arc::new(Link::new(Arc::clone(&flows), "node-1"));
             let serve = Arc::clone(&link);
             tokio::spawn(async move { serve.serve(&listener).await });
             Self { link, flows, socket, _directory: directory }
@@ -263,8 +338,8 @@ mod tests {
         after
     }
 
-    fn snapshot(revision: u64) -> Arc<Snapshot> {
-        Arc::new(Snapshot { revision, ..Snapshot::default() })
+    fn change(revision: u64) -> SnapshotChange {
+        SnapshotChange { revision, ..SnapshotChange::default() }
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -272,13 +347,14 @@ mod tests {
     #[tokio::test]
     async fn publish_waits_until_the_proxy_judges_by_it() {
         let served = Served::new();
-        assert!(!served.link.publish(snapshot(1), LONG).await, "nobody to wait for");
+        assert!(!served.link.publish(&change(1), LONG).await, "nobody to wait for");
         let mut proxy = served.proxy().await;
         let ToProxy::Snapshot(first) = hear(&mut proxy).await else { panic!("the snapshot comes first") };
-        assert_eq!(first.revision, 1, "who connects gets the last one");
-        let published = served.link.publish(snapshot(2), LONG);
+        assert_eq!((first.revision, &*first.node), (1, "node-1"), "who connects gets the last one");
+        let second = change(2);
+        let published = served.link.publish(&second, LONG);
         let proxy = async {
-            let ToProxy::Snapshot(second) = hear(&mut proxy).await else { panic!("not a snapshot") };
+            let ToProxy::Change(second) = hear(&mut proxy).await else { panic!("not a change") };
             let problems = vec!["port 80".into()];
             say(&mut proxy, &ToAgent::InForce { revision: second.revision, problems }).await;
             proxy
@@ -288,17 +364,67 @@ mod tests {
         let state = ProxyState { connected: true, in_force: 2, problems: vec!["port 80".into()] };
         assert_eq!(served.link.proxy(), state);
         // The same again is not sent: the next frame is a question.
-        assert!(served.link.publish(snapshot(2), LONG).await);
+        assert!(served.link.publish(&change(2), LONG).await);
         let pulled = served.link.pull();
         let asked = async { matches!(hear(&mut proxy).await, ToProxy::ReadFlows { .. }) };
         tokio::select! { asked = asked => assert!(asked), () = pulled => panic!("nobody answered") }
     }
 
     #[tokio::test]
+    async fn changes_come_in_order_and_who_connects_later_gets_what_they_make() {
+        let served = Served::new();
+        let pod = |number: u32| {
+            let name = PodName { namespace: "n".into(), name: format!("pod-{number}") };
+            Arc::new(Pod { name, identity: Identity(256), addresses: Vec::new(), policy: None })
+        };
+        let with = |revision: u64, number: u32, pod: Option<Arc<Pod>>| {
+            SnapshotChange { pods: [(EndpointId(number), pod)].into(), ..change(revision) }
+        };
+        let publish = async |change: SnapshotChange| served.link.publish(&change, Duration::ZERO).await;
+        publish(with(1, 1, Some(pod(1)))).await;
+        let mut proxy = served.proxy().await;
+        assert!(matches!(hear(&mut proxy).await, ToProxy::Snapshot(first) if first.pods.len() == 1));
+        publish(with(2, 2, Some(pod(2)))).await;
+        publish(with(3, 1, None)).await;
+        for revision in [2, 3] {
+            assert!(matches!(hear(&mut proxy).await, ToProxy::Change(change) if change.revision == revision));
+        }
+        let mut later = served.proxy().await;
+        let ToProxy::Snapshot(whole) = hear(&mut later).await else { panic!("the snapshot comes first") };
+        assert_eq!((whole.revision, whole.pods), (3, [(EndpointId(2), pod(2))].into()));
+        // One that does not read is not waited for, nor is everything kept for it.
+        for revision in 4..4 + 2 * BACKLOG as u64 {
+            served.link.queue(&SnapshotChange { identities: [(Identity(1), None)].into(), ..change(revision) });
+        }
+        assert!(served.link.outgoing().whole && served.link.outgoing().changes.is_empty());
+    }
+
+    /// Prints what a change of one pod costs in a large world.
+    #[test]
+    fn a_change_costs_what_it_changes() {
+        let link = Link::new(Arc::new(Flows::new(1)), "node-1");
+        let pod = |number: u32| {
+            let name = PodName { namespace: "n".into(), name: format!("pod-{number}") };
+            let addresses = vec![std::net::Ipv4Addr::from(number).into()];
+            (EndpointId(number), Some(Arc::new(Pod { name, identity: Identity(256), addresses, policy: None })))
+        };
+        link.queue(&SnapshotChange { pods: (0..100_000).map(pod).collect(), ..change(1) });
+        let begun = std::time::Instant::now();
+        let frame = link.outgoing().next().expect("it has a form").expect("a snapshot");
+        let (whole, bytes) = (begun.elapsed(), frame.len());
+        let begun = std::time::Instant::now();
+        for number in 0..1_000 {
+            link.queue(&SnapshotChange { pods: [pod(200_000 + number)].into(), ..change(u64::from(number) + 2) });
+        }
+        println!("100,000 pods: {bytes} bytes in {whole:?}, a pod more {:?}", begun.elapsed() / 1_000);
+        assert_eq!(link.outgoing().changes.len(), 1_000);
+    }
+
+    #[tokio::test]
     async fn publish_and_pull_do_not_wait_for_ever_for_a_stuck_proxy() {
         let served = Served::new();
         let _stuck = served.proxy().await;
-        assert!(!served.link.publish(snapshot(1), Duration::from_millis(50)).await);
+        assert!(!served.link.publish(&change(1), Duration::from_millis(50)).await);
         served.link.pull().await;
     }
 
@@ -334,7 +460,7 @@ mod tests {
         let mut old = served.proxy().await;
         let mut new = UnixStream::connect(&served.socket).await.expect("connect");
         assert_eq!(old.read(&mut [0]).await.ok(), Some(0), "the older one is hung up on");
-        assert!(!served.link.publish(snapshot(1), Duration::ZERO).await);
+        assert!(!served.link.publish(&change(1), Duration::ZERO).await);
         assert!(matches!(hear(&mut new).await, ToProxy::Snapshot(_)));
     }
 

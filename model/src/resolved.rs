@@ -96,6 +96,14 @@ impl L4Rule {
 #[serde(transparent)]
 pub struct RuleId(pub u32);
 
+impl RuleId {
+    /// How records, and the header `x-weir-policy`, refer to a verdict of this rule: `0000002a; ingress`, or `default;
+    /// ingress` where no rule decided.
+    pub fn reference(self, direction: Direction) -> String {
+        if self == Self::default() { format!("default; {direction}") } else { format!("{self}; {direction}") }
+    }
+}
+
 impl fmt::Display for RuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}", self.0)

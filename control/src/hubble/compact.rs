@@ -34,6 +34,16 @@ pub fn compact(flow: &Flow) -> String {
     printable(line)
 }
 
+/// As [`compact`], with what explains the verdict behind it: the rule's number and side, as in the header `x-weir-policy`, and
+/// the rule's `log.value`.
+pub fn wide(flow: &Flow) -> String {
+    let mut line = format!("{} policy {}", compact(flow), flow.rule_id.reference(flow.direction));
+    if let Some(log) = &flow.policy_log {
+        let _ = write!(line, " log {log:?}");
+    }
+    line
+}
+
 fn host(party: &Party, protocol: u8) -> String {
     let address = party.address;
     match (&party.who.pod, names::has_ports(protocol)) {
@@ -67,6 +77,7 @@ fn verdict(flow: &Flow) -> &'static str {
     match (&flow.kind, flow.verdict) {
         (FlowKind::Connection(_), Verdict::Forwarded | Verdict::Redirected) => "ALLOWED",
         (FlowKind::Connection(_), Verdict::Dropped | Verdict::Error) => "DENIED",
+        (FlowKind::Connection(_), Verdict::Audited) => "AUDITED",
         (_, verdict) => names::verdict(verdict),
     }
 }

@@ -69,6 +69,8 @@ struct Message<'a> {
     is_reply: Option<bool>,
     #[serde(flatten)]
     decided_by: BTreeMap<&'static str, [PolicyMessage<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_log: Option<[&'a str; 1]>,
     #[serde(rename = "Summary")]
     summary: String,
 }
@@ -204,6 +206,7 @@ fn message<'a>(flow: &'a Flow, node: &'a str, time: &str) -> Message<'a> {
         // Of a dropped packet it is not known whether it was a reply.
         is_reply: (!matches!(flow.kind, FlowKind::Drop(_))).then_some(false),
         decided_by: flow.rule.iter().map(|rule| (decided_by(flow), [policy(rule)])).collect(),
+        policy_log: flow.policy_log.as_deref().map(|log| [log]),
         summary: names::summary(flow),
     }
 }
@@ -214,6 +217,7 @@ pub(super) fn policy_match_type(flow: &Flow) -> u32 {
     if l3_only && matches!(flow.kind, FlowKind::Connection(_)) { MATCH_L3_ONLY } else { 0 }
 }
 
+/// The rule of an audited flow is one that would deny it.
 fn decided_by(flow: &Flow) -> &'static str {
     let allowed = matches!(flow.verdict, Verdict::Forwarded | Verdict::Redirected);
     match (flow.direction, allowed) {

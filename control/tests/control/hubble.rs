@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use weir_control::{
-    hubble::{Filter, FlowProtocol, compact, response, to_json},
+    hubble::{Filter, FlowProtocol, compact, response, to_json, wide},
     manifests::parse_selector,
 };
 use weir_model::{
@@ -13,7 +13,7 @@ use weir_model::{
     identity::Identity,
     labels::{LabelKey, LabelSet},
     policy::{PolicyKind, PolicyName},
-    resolved::{Direction, RuleOrigin},
+    resolved::{Direction, RuleId, RuleOrigin},
 };
 
 /// Jan 2 00:20:34.567 UTC.
@@ -23,13 +23,13 @@ fn party(name: &str, identity: u32, address: &str) -> Party {
     let pod = (!name.is_empty()).then(|| PodName { namespace: "default".into(), name: name.into() });
     let labels = LabelSet::from_iter([(LabelKey::k8s("app"), name.to_owned())]);
     let endpoint = if name.is_empty() { 0 } else { identity - 250 };
-    let who = Who { identity: Identity(identity), labels, pod, endpoint };
+    let who = Who { identity: Identity(identity), labels: Arc::new(labels), pod, endpoint };
     Party { address: address.parse().expect("an address"), who: Arc::new(who) }
 }
 
 fn origin(port: Option<u16>) -> RuleOrigin {
     let policy = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "default".into(), name: "x".into() };
-    RuleOrigin { policy: Arc::new(policy), rule: 0, direction: Direction::Ingress, entry: 0, port }
+    RuleOrigin { policy: Arc::new(policy), rule: 0, direction: Direction::Ingress, deny: false, entry: 0, port }
 }
 
 fn flow(kind: FlowKind, verdict: Verdict, rule: Option<RuleOrigin>) -> Flow {
@@ -41,7 +41,9 @@ fn flow(kind: FlowKind, verdict: Verdict, rule: Option<RuleOrigin>) -> Flow {
         source: party("a", 300, "10.0.0.1:31793"),
         destination: party("b", 301, "10.0.0.2:80"),
         kind,
+        rule_id: RuleId(if rule.is_some() { 0x2a } else { 0 }),
         rule,
+        policy_log: None,
     }
 }
 
@@ -171,6 +173,7 @@ fn drop_reasons_are_hubbles() {
         (157, "IP_FRAGMENTATION_NOT_SUPPORTED"),
         (178, "SOCKET_LOOKUP_FAILED"),
         (179, "SOCKET_ASSIGN_FAILED"),
+        (181, "POLICY_DENY"),
     ];
     let found = DropReason::ALL.map(|reason| {
         let flow = to_json(&dropped(6, reason), "")["flow"].clone();
@@ -286,6 +289,36 @@ fn what_came_from_the_wire_does_not_steer_the_terminal() {
         line.contains("ERROR") && line.contains("refused: bare LF") && !line.chars().any(char::is_control),
         "{line}"
     );
+}
+
+#[test]
+fn the_wide_line_names_the_rule_as_the_header_does() {
+    let denied = http(Verdict::Dropped, 403, None);
+    assert_eq!(wide(&denied), format!("{} policy 0000002a; ingress", compact(&denied)));
+    let by_default = Flow { rule_id: RuleId::default(), rule: None, direction: Direction::Egress, ..denied.clone() };
+    assert_eq!(wide(&by_default), format!("{} policy default; egress", compact(&by_default)));
+    let logged = Flow { policy_log: Some("a \u{1b} b".into()), ..denied };
+    assert!(wide(&logged).ends_with(r#" policy 0000002a; ingress log "a \u{1b} b""#), "{}", wide(&logged));
+}
+
+#[test]
+fn what_is_audited_and_what_is_denied_by_a_rule() {
+    let mut audited = http(Verdict::Audited, 200, None);
+    audited.policy_log = Some("trial".into());
+    let json = to_json(&audited, "n")["flow"].clone();
+    assert_eq!((&json["verdict"], &json["policy_log"]), (&json!("AUDIT"), &json!(["trial"])));
+    assert_eq!(json["ingress_denied_by"][0]["name"], "x");
+    assert!(compact(&audited).contains(" http-request AUDIT (HTTP/1.1 PUT "), "{}", compact(&audited));
+    let connection = flow(FlowKind::Connection(syn(6)), Verdict::Audited, Some(origin(None)));
+    assert!(compact(&connection).contains(" policy-verdict:L3-Only INGRESS AUDITED "), "{}", compact(&connection));
+    assert_eq!(to_json(&connection, "n")["flow"]["verdict"], "AUDIT");
+
+    let packet = Flow { rule: Some(origin(None)), ..dropped(6, DropReason::PolicyDeny) };
+    let json = to_json(&packet, "n")["flow"].clone();
+    assert_eq!(json["event_type"], json!({"type": 1, "sub_type": 181}));
+    assert_eq!((&json["drop_reason"], &json["drop_reason_desc"]), (&json!(181), &json!("POLICY_DENY")));
+    assert_eq!(json["ingress_denied_by"][0]["kind"], "CiliumNetworkPolicy");
+    assert!(compact(&packet).contains(" Policy denied by denylist DROPPED "), "{}", compact(&packet));
 }
 
 #[test]
