@@ -377,8 +377,9 @@ mod tests {
             let name = PodName { namespace: "n".into(), name: format!("pod-{number}") };
             Arc::new(Pod { name, identity: Identity(256), addresses: Vec::new(), policy: None })
         };
-        let with = |revision: u64, number: u32, pod: Option<Arc<Pod>>| {
-            SnapshotChange { pods: [(EndpointId(number), pod)].into(), ..change(revision) }
+        let with = |revision: u64, number: u32, pod: Option<Arc<Pod>>| SnapshotChange {
+            pods: [(EndpointId(number), pod)].into(),
+            ..change(revision)
         };
         let publish = async |change: SnapshotChange| served.link.publish(&change, Duration::ZERO).await;
         publish(with(1, 1, Some(pod(1)))).await;

@@ -1,17 +1,34 @@
-//! Reads ordinary Kubernetes YAML: Namespace, Pod, Service, EndpointSlice, CiliumCIDRGroup, CiliumNetworkPolicy and
-//! CiliumClusterwideNetworkPolicy.
+//! Reads ordinary Kubernetes YAML: Namespace, Pod, Service, EndpointSlice, CiliumCIDRGroup, NetworkPolicy,
+//! CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
 //!
 //! An object with a mistake is refused alone and by name; the other objects of its file count. Nothing of a policy is
-//! ever skipped silently: a field is read, or known and refused as not supported yet, or refused as unknown.
+//! ever skipped silently: a field is read and enforced, or read and listed as a gap of the policy, which then denies what the
+//! field restricts, or refused.
 //!
-//! Per file: `documents` (text → one value per YAML document) → `node` (a value with its field path) → `policy`, `ports`,
-//! `selectors`, `workload` (a value → an object or its problems). `language` holds the table of fields.
+//! ```text
+//! documents ─▶ node ──────▶ policy ─▶ entry ─┬─▶ peers ─▶ selectors, cidr
+//! text         value and    object    AND    ├─▶ ports ─▶ l7 ─▶ http, kafka
+//!              its path     and rule         └─▶ icmp
+//!                     ├───▶ kubernetes (NetworkPolicy)
+//!                     └───▶ workload, service, cidr (everything else)
+//! ```
+//!
+//! `language` holds the table of fields, `context` says where in a policy an entry stands.
 
 mod cidr;
+mod context;
 mod documents;
+mod entry;
+mod http;
+mod icmp;
+mod kafka;
+mod kubectl;
+mod kubernetes;
+mod l7;
 mod language;
 mod names;
 mod node;
+mod peers;
 mod policy;
 mod ports;
 mod selectors;
@@ -26,7 +43,7 @@ use weir_model::policy::{HttpRule, Policy};
 use self::node::{Issues, Node};
 pub use self::{
     cidr::CidrGroup,
-    selectors::parse_selector,
+    kubectl::parse_selector,
     service::{EndpointSlice, Service},
     workload::{ContainerPort, Namespace, Pod},
 };
@@ -49,6 +66,8 @@ pub enum Kind {
     EndpointSlice,
     /// `cilium.io/v2` CiliumCIDRGroup.
     CiliumCIDRGroup,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
     /// `cilium.io/v2` CiliumNetworkPolicy.
     CiliumNetworkPolicy,
     /// `cilium.io/v2` CiliumClusterwideNetworkPolicy.
@@ -56,12 +75,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Namespace,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
         Self::CiliumCIDRGroup,
+        Self::NetworkPolicy,
         Self::CiliumNetworkPolicy,
         Self::CiliumClusterwideNetworkPolicy,
     ];
@@ -73,6 +93,7 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::CiliumCIDRGroup => "CiliumCIDRGroup",
+            Self::NetworkPolicy => "NetworkPolicy",
             Self::CiliumNetworkPolicy => "CiliumNetworkPolicy",
             Self::CiliumClusterwideNetworkPolicy => "CiliumClusterwideNetworkPolicy",
         }
@@ -82,6 +103,7 @@ impl Kind {
         match self {
             Self::Namespace | Self::Pod | Self::Service => &["v1"],
             Self::EndpointSlice => &["discovery.k8s.io/v1"],
+            Self::NetworkPolicy => &["networking.k8s.io/v1"],
             Self::CiliumCIDRGroup => &["cilium.io/v2", "cilium.io/v2alpha1"],
             Self::CiliumNetworkPolicy | Self::CiliumClusterwideNetworkPolicy => &["cilium.io/v2"],
         }
@@ -173,9 +195,16 @@ pub fn is_manifest(file: &str) -> bool {
     matches!(extension, Some("yaml" | "yml" | "json")) && !file.starts_with(['.', '#', '~'])
 }
 
+/// What is read beside the language of today.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// `fromRequires` and `toRequires` as in Cilium up to 1.18. Otherwise a policy that has them is refused.
+    pub requires: bool,
+}
+
 /// Reads a file's contents.
-pub fn parse(file: &str, contents: &[u8], check: &RuleCheck) -> Parsed {
-    let mut reader = Reader { file, document: 0, check, out: Parsed::default() };
+pub fn parse(file: &str, contents: &[u8], options: ReadOptions, check: &RuleCheck) -> Parsed {
+    let mut reader = Reader { file, document: 0, options, check, out: Parsed::default() };
     let Ok(text) = std::str::from_utf8(contents) else {
         reader.out.reading = Reading::Broken;
         reader.out.problems.push(Problem::of_file(file, "is not UTF-8 text; save the file as UTF-8"));
@@ -195,6 +224,7 @@ pub fn parse(file: &str, contents: &[u8], check: &RuleCheck) -> Parsed {
 struct Reader<'a> {
     file: &'a str,
     document: usize,
+    options: ReadOptions,
     check: &'a RuleCheck,
     out: Parsed,
 }
@@ -254,8 +284,9 @@ impl Reader<'_> {
             Kind::Service => service::service(&key, root, &mut issues).map(Object::Service),
             Kind::EndpointSlice => service::endpoint_slice(&key, root, &mut issues).map(Object::EndpointSlice),
             Kind::CiliumCIDRGroup => cidr::group(&key, root, &mut issues).map(Object::CidrGroup),
+            Kind::NetworkPolicy => kubernetes::policy(&key, root, &mut issues).map(Object::Policy),
             Kind::CiliumNetworkPolicy | Kind::CiliumClusterwideNetworkPolicy => {
-                policy::policy(&key, root, self.check, &mut issues).map(Object::Policy)
+                policy::policy(&key, root, self.check, self.options, &mut issues).map(Object::Policy)
             }
         };
         let name = key.to_string();

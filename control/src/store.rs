@@ -12,13 +12,14 @@ use std::{
 };
 
 use crate::{
-    manifests::{self, Accepted, Object, ObjectKey, Reading, RuleCheck},
+    manifests::{self, Accepted, Object, ObjectKey, ReadOptions, Reading, RuleCheck},
     problem::Problem,
     watch::{Batch, Contents},
 };
 
 /// The objects in force, and what is wrong with the others.
 pub struct Store {
+    options: ReadOptions,
     check: Arc<RuleCheck>,
     files: BTreeMap<String, File>,
     /// Which files hold a good version of an object; the first of them wins.
@@ -73,9 +74,14 @@ struct File {
 }
 
 impl Store {
-    /// An empty store; `check` judges HTTP rules.
+    /// An empty store that reads the language of today; `check` judges HTTP rules.
     pub fn new(check: Arc<RuleCheck>) -> Self {
-        Self { check, files: BTreeMap::new(), holders: BTreeMap::new(), unavailable: None }
+        Self::with_options(ReadOptions::default(), check)
+    }
+
+    /// An empty store that reads with these options.
+    pub fn with_options(options: ReadOptions, check: Arc<RuleCheck>) -> Self {
+        Self { options, check, files: BTreeMap::new(), holders: BTreeMap::new(), unavailable: None }
     }
 
     /// Takes what a file says now. A name that is no manifest's ([`manifests::is_manifest`]) is ignored.
@@ -83,7 +89,7 @@ impl Store {
         if !manifests::is_manifest(name) {
             return Changes::default();
         }
-        let parsed = manifests::parse(name, contents, &*self.check);
+        let parsed = manifests::parse(name, contents, self.options, &*self.check);
         let old = self.files.get(name).map(|file| file.objects.clone()).unwrap_or_default();
         self.replace(name, Some(merge(name, old, parsed)))
     }

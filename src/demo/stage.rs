@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use weir_control::{
     api::{Answers, Request, ask},
     hubble::Filter,
-    manifests::{Object, is_manifest, parse},
+    manifests::{Object, ReadOptions, is_manifest, parse},
 };
 use weir_lab::{Lab, Netns, Pod, PodSpec, Process, Wiring};
 
@@ -148,7 +148,7 @@ fn run_dir(lab: &Lab) -> PathBuf {
 
 fn build_pods(lab: &Lab, file: &str, contents: &[u8]) -> anyhow::Result<BTreeMap<String, Pod>> {
     // Rules are weir's business; the stage wants the pods.
-    let parsed = parse(file, contents, &|_| Ok(()));
+    let parsed = parse(file, contents, ReadOptions::default(), &|_| Ok(()));
     if let Some(problem) = parsed.problems.first() {
         bail!("{problem}");
     }

@@ -74,3 +74,15 @@ fn checked(net: IpNet, node: &Node<'_>, issues: &mut Issues) -> Option<IpNet> {
     }
     Some(net.trunc())
 }
+
+/// Refuses exceptions that are not inside of the prefix.
+pub(super) fn check_except(cidr: IpNet, except: &[(Node<'_>, IpNet)], issues: &mut Issues) {
+    for (node, net) in except {
+        if !cidr.contains(net) {
+            issues.problem(
+                node.path(),
+                format!("{net} is not inside of {cidr}; an exception takes away a part of the prefix"),
+            );
+        }
+    }
+}

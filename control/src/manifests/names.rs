@@ -19,6 +19,14 @@ pub(super) fn quote(text: &str) -> String {
     }
 }
 
+/// A text without quotes, not all of it if it is long.
+pub(super) fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
 /// A DNS-1123 subdomain, which is what Kubernetes allows as a name.
 pub(super) fn is_object_name(text: &str) -> bool {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';

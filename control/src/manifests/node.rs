@@ -1,6 +1,7 @@
 //! A value with its path, so that whoever reads it can say where a mistake is.
 
 use serde_json::{Map, Value};
+use weir_model::policy::Gap;
 
 use super::{language::Shape, names};
 
@@ -17,6 +18,8 @@ pub(super) struct Issues {
     pub(super) problems: Vec<(String, String)>,
     /// Worth knowing.
     pub(super) notes: Vec<(String, String)>,
+    /// What is not enforced as written.
+    gaps: Vec<(String, String)>,
 }
 
 impl Issues {
@@ -26,6 +29,15 @@ impl Issues {
 
     pub(super) fn note(&mut self, field: impl Into<String>, text: impl Into<String>) {
         push(&mut self.notes, field.into(), text.into());
+    }
+
+    pub(super) fn gap(&mut self, field: impl Into<String>, effect: impl Into<String>) {
+        push(&mut self.gaps, field.into(), effect.into());
+    }
+
+    /// The gaps so far, which are then forgotten.
+    pub(super) fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps).into_iter().map(|(field, effect)| Gap { field, effect }).collect()
     }
 }
 
@@ -59,7 +71,8 @@ impl<'a> Node<'a> {
 
     /// The path of a child that may not exist.
     pub(super) fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
+        let name = names::short(name);
+        if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
 
     /// The member `name`; as in Kubernetes, null is the same as absent.
@@ -71,7 +84,7 @@ impl<'a> Node<'a> {
     /// The members of a mapping.
     pub(super) fn members(&self, issues: &mut Issues) -> Vec<(&'a str, Node<'a>)> {
         let Some(map) = self.map(issues) else { return Vec::new() };
-        map.iter().map(|(key, value)| (key.as_str(), Node { value, path: format!("{}.{key}", self.path) })).collect()
+        map.iter().map(|(key, value)| (key.as_str(), Node { value, path: self.path_of(key) })).collect()
     }
 
     /// The elements of a list.
@@ -96,6 +109,16 @@ impl<'a> Node<'a> {
             issues.problem(self.path.clone(), format!("must be a string, not {}; put it in quotes", self.describe()));
         }
         text
+    }
+
+    /// The member `name` as true or false.
+    pub(super) fn flag(&self, name: &str, issues: &mut Issues) -> Option<bool> {
+        let child = self.child(name)?;
+        let flag = child.value.as_bool();
+        if flag.is_none() {
+            issues.problem(child.path.clone(), format!("must be true or false, not {}", child.describe()));
+        }
+        flag
     }
 
     /// Refuses every member that `shape` does not list as read. `false`: this is no mapping at all.

@@ -1,36 +1,53 @@
-//! `toPorts`: ports, protocols and HTTP rules.
+//! `toPorts`: ports, protocols, and what else restricts them.
 
 use std::sync::Arc;
 
 use serde_json::Value;
-use weir_model::policy::{
-    HeaderAction, HeaderMatch, HttpRule, Mismatch, Port, PortRange, PortRule, PortSpec, Protocol,
-};
+use weir_model::policy::{Port, PortRange, PortRule, PortSpec, Protocol};
 
 use super::{
-    RuleCheck, language,
-    names::is_service_name,
+    context::Context,
+    l7::{self, L7},
+    language,
+    names::{self, is_service_name},
     node::{Issues, Node},
 };
 
 /// Cilium's limit of ports in one element of `toPorts`.
 const MAX_PORTS: usize = 40;
 
-/// Reads an element of `toPorts`.
-pub(super) fn port_rule(node: &Node<'_>, check: &RuleCheck, issues: &mut Issues) -> PortRule {
-    node.check_fields(&language::PORT_RULE, issues);
-    let http = node.child("rules").and_then(|rules| http_rules(&rules, check, issues));
-    let ports = node.child("ports").map(|list| (list.elements(issues), list)).map(|(elements, list)| {
-        if elements.len() > MAX_PORTS {
-            let reason = format!("has {} ports, at most {MAX_PORTS} are allowed; use several toPorts", elements.len());
-            issues.problem(list.path(), reason);
+/// The protocols without ports, by their IP numbers (IANA).
+const WITHOUT_PORTS: [(&str, u8); 7] =
+    [("VRRP", 112), ("IGMP", 2), ("GRE", 47), ("IPIP", 4), ("IPV6", 41), ("ESP", 50), ("AH", 51)];
+
+/// Reads an element of `toPorts`. One whose restrictions weir cannot enforce is left without ports, so that it names nothing.
+pub(super) fn port_rule(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> PortRule {
+    let shape = if context.deny { &language::PORT_RULE_DENY } else { &language::PORT_RULE };
+    node.check_fields(shape, issues);
+    let ports = match node.child("ports") {
+        Some(list) => {
+            let elements = list.elements(issues);
+            if elements.len() > MAX_PORTS {
+                let reason =
+                    format!("has {} ports, at most {MAX_PORTS} are allowed; use several toPorts", elements.len());
+                issues.problem(list.path(), reason);
+            }
+            elements.iter().filter_map(|node| port(node, issues).map(|port| (node.clone(), port))).collect()
         }
-        elements.iter().filter_map(|node| port(node, http.is_some(), issues)).collect()
-    });
-    PortRule { ports: ports.unwrap_or_default(), http: http.map(Arc::new) }
+        None => Vec::new(),
+    };
+    let specs = |ports: Vec<(Node<'_>, PortSpec)>| ports.into_iter().map(|(_, port)| port).collect();
+    if context.deny {
+        return PortRule { ports: specs(ports), http: None };
+    }
+    match l7::restrictions(node, &ports, context, issues) {
+        L7::None => PortRule { ports: specs(ports), http: None },
+        L7::Http(rules) => PortRule { ports: specs(ports), http: Some(Arc::new(rules)) },
+        L7::Unenforced => PortRule { ports: Vec::new(), http: None },
+    }
 }
 
-fn port(node: &Node<'_>, has_http: bool, issues: &mut Issues) -> Option<PortSpec> {
+fn port(node: &Node<'_>, issues: &mut Issues) -> Option<PortSpec> {
     node.check_fields(&language::PORT, issues);
     let protocol = match node.child("protocol") {
         Some(protocol) => self::protocol(&protocol, issues)?,
@@ -40,41 +57,77 @@ fn port(node: &Node<'_>, has_http: bool, issues: &mut Issues) -> Option<PortSpec
         issues.problem(node.path_of("port"), "is missing; \"0\" stands for all ports of the protocol");
         return None;
     };
+    let last = node.child("endPort");
     let port = match number.value() {
         Value::Number(plain) => plain.as_u64().and_then(|plain| u16::try_from(plain).ok()),
-        _ if is_service_name(number.text(issues)?) => {
-            issues.problem(number.path(), "named ports are not supported yet; write the port's number");
-            return None;
+        _ => {
+            let text = number.text(issues)?;
+            if is_service_name(text) {
+                if let Some(last) = last {
+                    issues.note(last.path(), "is ignored beside a named port");
+                }
+                has_ports(protocol, false, node, issues);
+                return Some(PortSpec { port: Port::Named(text.to_ascii_lowercase()), protocol });
+            }
+            parse_base_0(text)
         }
-        _ => parse_base_0(number.text(issues)?),
     };
-    let Some(port) = port else {
-        issues.problem(number.path(), format!("{} is not a port; use a number from 0 to 65535", number.value()));
+    let Some(first) = port else {
+        let shown = number.value().as_str().map_or_else(|| number.value().to_string(), names::quote);
+        let reason = format!("{shown} is not a port; use a number from 0 to 65535, or the name of a container port");
+        issues.problem(number.path(), reason);
         return None;
     };
-    if has_http && protocol != Protocol::Tcp {
-        let reason = format!("is {protocol}; HTTP rules need `protocol: TCP`, written out");
-        issues.problem(node.path_of("protocol"), reason);
+    let last = match last {
+        Some(last) => end_port(&last, first, issues)?,
+        None => first,
+    };
+    has_ports(protocol, first == 0 && last == 0, node, issues);
+    let range = if (first, last) == (0, 0) { PortRange::ALL } else { PortRange { first, last } };
+    Some(PortSpec { port: Port::Numbers(range), protocol })
+}
+
+/// Reads `endPort`; one that is not above the port says nothing.
+fn end_port(node: &Node<'_>, first: u16, issues: &mut Issues) -> Option<u16> {
+    let Some(last) = node.value().as_u64().and_then(|last| u16::try_from(last).ok()) else {
+        issues.problem(node.path(), "is not a port; use a number from 1 to 65535, without quotes");
+        return None;
+    };
+    if last > 0 && last < first {
+        issues.note(node.path(), format!("{last} is below the port, {first}, and is ignored"));
     }
-    if has_http && port == 0 {
-        issues.problem(number.path(), "is 0 (all ports); HTTP rules need a port's number");
+    Some(last.max(first))
+}
+
+/// Refuses ports of a protocol that has none.
+fn has_ports(protocol: Protocol, all: bool, node: &Node<'_>, issues: &mut Issues) {
+    if matches!(protocol, Protocol::Other(_)) && !all {
+        issues.problem(node.path_of("port"), format!("{protocol} has no ports; write `port: \"0\"`"));
     }
-    let port = Port::Numbers(if port == 0 { PortRange::ALL } else { PortRange::one(port) });
-    Some(PortSpec { port, protocol })
 }
 
 fn protocol(node: &Node<'_>, issues: &mut Issues) -> Option<Protocol> {
-    match node.text(issues)? {
+    let text = node.text(issues)?;
+    if let Some((_, number)) = WITHOUT_PORTS.iter().find(|(name, _)| *name == text) {
+        return Some(Protocol::Other(*number));
+    }
+    match text {
         "" | "ANY" => Some(Protocol::Any),
         "TCP" => Some(Protocol::Tcp),
         "UDP" => Some(Protocol::Udp),
         "SCTP" => Some(Protocol::Sctp),
-        other @ ("ICMP" | "ICMPv6" | "VRRP" | "IGMP" | "GRE" | "IPIP" | "IPV6" | "ESP" | "AH") => {
-            issues.problem(node.path(), format!("{other} is not supported yet; use TCP, UDP, SCTP or ANY"));
-            None
-        }
-        other => {
-            issues.problem(node.path(), format!("{other:?} is no protocol; use TCP, UDP, SCTP or ANY, in capitals"));
+        _ => {
+            let known = ["TCP", "UDP", "SCTP", "ANY"].into_iter().chain(WITHOUT_PORTS.iter().map(|(name, _)| *name));
+            let known: Vec<&str> = known.collect();
+            let shown = names::quote(text);
+            let reason = match known.iter().find(|name| name.eq_ignore_ascii_case(text)) {
+                Some(known) => format!("{shown} is no protocol; did you mean {known}?"),
+                None if text.to_ascii_uppercase().starts_with("ICMP") => {
+                    format!("{shown} has no ports; write icmps instead of toPorts")
+                }
+                None => format!("{shown} is no protocol; use one of {}", known.join(", ")),
+            };
+            issues.problem(node.path(), reason);
             None
         }
     }
@@ -89,101 +142,6 @@ fn parse_base_0(text: &str) -> Option<u16> {
     }
     let radix = if digits[0] == b'0' { 8 } else { 10 };
     u16::from_str_radix(&text.replace('_', ""), radix).ok()
-}
-
-/// Reads `rules`; no list and an empty list both mean plain L4.
-fn http_rules(node: &Node<'_>, check: &RuleCheck, issues: &mut Issues) -> Option<Vec<HttpRule>> {
-    node.check_fields(&language::L7, issues);
-    let list = node.child("http")?;
-    let rules: Vec<_> = list.elements(issues).iter().map(|node| http_rule(node, check, issues)).collect();
-    (!rules.is_empty()).then_some(rules)
-}
-
-fn http_rule(node: &Node<'_>, check: &RuleCheck, issues: &mut Issues) -> HttpRule {
-    node.check_fields(&language::HTTP_RULE, issues);
-    // As in Go, an empty string is a field that is not set.
-    let mut text = |name: &str| {
-        let text = node.child(name).and_then(|child| child.text(issues));
-        text.filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let (method, path, host) = (text("method"), text("path"), text("host"));
-    let headers = match node.child("headers") {
-        Some(list) => list.elements(issues).iter().filter_map(|node| header(node, issues)).collect(),
-        None => Vec::new(),
-    };
-    let header_matches = match node.child("headerMatches") {
-        Some(list) => list.elements(issues).iter().filter_map(|node| header_action(node, issues)).collect(),
-        None => Vec::new(),
-    };
-    let rule = HttpRule { method, path, host, headers, header_matches };
-    if let Err((field, reason)) = check(&rule) {
-        issues.problem(node.path_of(&field), reason);
-    }
-    rule
-}
-
-/// Reads `Name: value`: split at the first space; without one the header must be present. Only a name that has a value loses
-/// its `:`, so that `Name:` alone would ask for a header that cannot exist; it is refused.
-fn header(node: &Node<'_>, issues: &mut Issues) -> Option<HeaderMatch> {
-    let text = node.text(issues)?;
-    let (name, value) = match text.split_once(' ') {
-        Some((name, value)) => (name.trim_end_matches(':'), Some(value.to_owned())),
-        None => (text, None),
-    };
-    if !is_token(name) {
-        let reason =
-            format!("{name:?} is no header name; write \"Name: value\" with one space, or \"Name\" for presence");
-        issues.problem(node.path(), reason);
-        return None;
-    }
-    Some(HeaderMatch { name: name.into(), value })
-}
-
-/// Reads an element of `headerMatches`.
-fn header_action(node: &Node<'_>, issues: &mut Issues) -> Option<HeaderAction> {
-    if !node.check_fields(&language::HEADER_MATCH, issues) {
-        return None;
-    }
-    let mut text = |name: &str| match node.child(name) {
-        Some(child) => child.text(issues),
-        // As in Go, absent and empty are the same.
-        None => Some(""),
-    };
-    let (name, value, mismatch) = (text("name")?, text("value")?, text("mismatch")?);
-    if name.is_empty() {
-        issues.problem(node.path_of("name"), "is missing; write the header's name");
-        return None;
-    }
-    if !is_token(name) {
-        issues.problem(node.path_of("name"), format!("{name:?} is no header name; write it without colon and value"));
-        return None;
-    }
-    let action = match mismatch {
-        "" => Mismatch::Fail,
-        "LOG" => Mismatch::Log,
-        "ADD" => Mismatch::Add,
-        "DELETE" => Mismatch::Delete,
-        "REPLACE" => Mismatch::Replace,
-        other => {
-            let reason =
-                format!("{other:?} is no action; use LOG, ADD, DELETE or REPLACE, in capitals, or leave it out");
-            issues.problem(node.path_of("mismatch"), reason);
-            return None;
-        }
-    };
-    if value.is_empty() && action.edits() {
-        let reason = format!("is missing; {mismatch} compares the header with a value, so write the one that is right");
-        issues.problem(node.path_of("value"), reason);
-        return None;
-    }
-    let value = (!value.is_empty()).then(|| value.to_owned());
-    Some(HeaderAction { header: HeaderMatch { name: name.into(), value }, mismatch: action })
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(is_token)
 }
 
 #[cfg(test)]

@@ -6,22 +6,54 @@ use weir_model::{
 };
 
 use super::{
+    context::Context,
     language, names,
     node::{Issues, Node},
 };
 
+/// Sources that labels of pods never have.
+const OTHER_SOURCES: [&str; 9] =
+    ["cidr", "cidrgroup", "fqdn", "node", "container", "unspec", "gen", "cni", "directory"];
+/// Names of reserved identities; a selector of another could match nobody.
+const RESERVED: [&str; 10] = [
+    "host",
+    "world",
+    "world-ipv4",
+    "world-ipv6",
+    "unmanaged",
+    "health",
+    "init",
+    "remote-node",
+    "kube-apiserver",
+    "ingress",
+];
+/// A key with a source other than `k8s` may be this long; the others have Kubernetes' bounds.
+const MAX_KEY: usize = 512;
+
 /// Where the selectors of an object apply.
 #[derive(Clone, Copy)]
 pub(super) enum Scope<'a> {
-    /// A CiliumNetworkPolicy in this namespace.
+    /// A namespaced policy in this namespace.
     Namespace(&'a str),
     /// A CiliumClusterwideNetworkPolicy.
-    Cluster,
+    Cluster {
+        /// Its subjects are pods whose labels are not known yet, so its peers need not have a namespace either.
+        init: bool,
+    },
+}
+
+/// How a label key is written.
+#[derive(Clone, Copy)]
+pub(super) enum Keys {
+    /// With a source or without, which then is any.
+    Sources,
+    /// Without a source, as Kubernetes has it; with this prefix it is that of a pod's label.
+    Kubernetes(&'static str),
 }
 
 /// Reads `endpointSelector`. Whatever it says of namespaces, a namespaced policy speaks of its own namespace only.
 pub(super) fn subject(node: &Node<'_>, scope: Scope<'_>, issues: &mut Issues) -> Selector {
-    let (mut labels, expressions) = requirements(node, issues);
+    let (mut labels, expressions) = requirements(node, Keys::Sources, issues);
     if let Scope::Namespace(namespace) = scope {
         let before = labels.len();
         labels.retain(|label| !(names_namespace(&label.key) && label.operator != is(namespace)));
@@ -31,104 +63,108 @@ pub(super) fn subject(node: &Node<'_>, scope: Scope<'_>, issues: &mut Issues) ->
         }
         labels.push(own_namespace(is(namespace)));
     }
-    canonical(labels.into_iter().chain(expressions))
+    let selector = canonical(labels.into_iter().chain(expressions));
+    if let Some(key) = positive(&selector).find(|key| is_foreign(key) || is_reserved(key)) {
+        issues.note(node.path(), format!("asks for {key}, which no pod has, so the rule applies to nothing"));
+    }
+    selector
 }
 
 /// Reads an element of `fromEndpoints` or `toEndpoints`.
 ///
 /// A selector with a `reserved:` key is left alone. Otherwise a namespaced policy means pods of its own namespace unless the
 /// selector speaks of namespaces itself, and a cluster-wide one means pods of any namespace, never host or world.
-pub(super) fn peer(node: &Node<'_>, scope: Scope<'_>, issues: &mut Issues) -> Selector {
-    let (mut labels, expressions) = requirements(node, issues);
+pub(super) fn peer(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> Selector {
+    let (mut labels, expressions) = requirements(node, Keys::Sources, issues);
     let any = |wanted: &dyn Fn(&SelectorKey) -> bool| labels.iter().chain(&expressions).any(|r| wanted(&r.key));
-    let reserved = any(&|key| key.source.as_deref() == Some(SOURCE_RESERVED));
     let speaks_of_namespaces =
         any(&|key| names_namespace(key) || (is_k8s_or_any(key) && key.key.starts_with(NAMESPACE_LABEL_PREFIX)));
-    match scope {
-        _ if reserved => {}
-        Scope::Cluster => labels.push(own_namespace(Operator::Exists)),
+    match context.scope {
+        _ if any(&is_reserved) => {}
+        Scope::Cluster { init: false } => labels.push(own_namespace(Operator::Exists)),
+        Scope::Cluster { init: true } => {}
         Scope::Namespace(_) if speaks_of_namespaces => {}
         Scope::Namespace(namespace) => labels.push(own_namespace(is(namespace))),
     }
+    let selector = canonical(labels.into_iter().chain(expressions));
+    unenforced_peer(&selector, node, context, issues);
+    selector
+}
+
+/// What of a peer selector means something else to Cilium.
+fn unenforced_peer(selector: &Selector, node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) {
+    if let Some(key) = positive(selector).find(|key| is_foreign(key)) {
+        issues.note(node.path(), format!("asks for {key}; pods have no labels of that source, so it matches nobody"));
+    }
+    let reserved = positive(selector).find_map(|key| match (is_reserved(key), key.key.as_str()) {
+        (true, "world") => {
+            Some("reserved:world is nobody's label where addresses are IPv4 and IPv6, use the entity world")
+        }
+        (true, "remote-node" | "kube-apiserver") => Some(
+            "weir does not know other nodes and API servers yet, so it matches nobody; name their addresses as CIDRs",
+        ),
+        _ => None,
+    });
+    if let Some(effect) = reserved {
+        context.gap(issues, node.path(), effect);
+    }
+    // Without anything that a peer must have, Cilium takes the world and the nodes for matching, too.
+    if positive(selector).next().is_none() && !matches!(context.scope, Scope::Cluster { init: true }) {
+        let effect =
+            "it names only what a peer must not have, and means pods alone; the world and nodes are named as entities";
+        context.gap(issues, node.path(), effect);
+    }
+}
+
+/// Reads an element of `fromNodes` or `toNodes`: other nodes.
+pub(super) fn node_peer(node: &Node<'_>, issues: &mut Issues) -> Selector {
+    let (labels, expressions) = requirements(node, Keys::Sources, issues);
+    let key = SelectorKey { source: Some(SOURCE_RESERVED.into()), key: "remote-node".into() };
+    let other = Requirement { key, operator: Operator::Exists };
+    canonical(labels.into_iter().chain(expressions).chain([other]))
+}
+
+/// Reads a selector of what has no namespace, or of what is looked for in all of them: nodes, groups, services.
+pub(super) fn unscoped(node: &Node<'_>, issues: &mut Issues) -> Selector {
+    let (labels, expressions) = requirements(node, Keys::Sources, issues);
     canonical(labels.into_iter().chain(expressions))
 }
 
-/// Reads the one-line selector syntax of kubectl: `app=web,tier in (a,b),!canary,env!=prod`.
-///
-/// # Errors
-/// Says which part cannot be read.
-pub fn parse_selector(text: &str) -> Result<Selector, String> {
-    let requirements: Result<Vec<_>, _> = split_outside_parentheses(text).into_iter().map(parse_term).collect();
-    Ok(canonical(requirements?.into_iter()))
+/// Whether a selector asks for the label of a reserved identity.
+pub(super) fn names_reserved(selector: &Selector, name: &str) -> bool {
+    positive(selector).any(|key| is_reserved(key) && key.key == name)
 }
 
-fn split_outside_parentheses(text: &str) -> Vec<&str> {
-    let mut depth = 0_usize;
-    text.split(|c: char| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        c == ',' && depth == 0
-    })
-    .map(str::trim)
-    .filter(|term| !term.is_empty())
-    .collect()
-}
-
-fn parse_term(term: &str) -> Result<Requirement, String> {
-    let unreadable =
-        || format!("{term:?} is not a label selector; write key=value, key!=value, key in (a,b), key or !key");
-    let one = |value: &str| vec![value.trim().to_owned()];
-    let set = |list: &str| -> Option<Vec<String>> {
-        let list = list.trim().strip_prefix('(')?.strip_suffix(')')?;
-        Some(list.split(',').map(|value| value.trim().to_owned()).collect())
-    };
-    let (key, operator) = if let Some(key) = term.strip_prefix('!') {
-        (key, Operator::DoesNotExist)
-    } else if let Some((key, list)) = term.split_once(" notin ") {
-        (key, Operator::NotIn(set(list).ok_or_else(unreadable)?))
-    } else if let Some((key, list)) = term.split_once(" in ") {
-        (key, Operator::In(set(list).ok_or_else(unreadable)?))
-    } else if let Some((key, value)) = term.split_once("!=") {
-        (key, Operator::NotIn(one(value)))
-    } else if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        (key, Operator::In(one(value)))
-    } else {
-        (term, Operator::Exists)
-    };
-    let key = key.trim();
-    if key.is_empty() || key.contains(char::is_whitespace) || key.contains(['(', ')', '=', '!']) {
-        return Err(unreadable());
-    }
-    Ok(Requirement { key: SelectorKey::parse(key), operator })
+/// The keys that a label set must have.
+fn positive(selector: &Selector) -> impl Iterator<Item = &SelectorKey> {
+    let positive = |r: &&Requirement| matches!(r.operator, Operator::In(_) | Operator::Exists);
+    selector.requirements.iter().filter(positive).map(|requirement| &requirement.key)
 }
 
 /// The requirements of matchLabels and those of matchExpressions.
-fn requirements(node: &Node<'_>, issues: &mut Issues) -> (Vec<Requirement>, Vec<Requirement>) {
+pub(super) fn requirements(node: &Node<'_>, keys: Keys, issues: &mut Issues) -> (Vec<Requirement>, Vec<Requirement>) {
     node.check_fields(&language::SELECTOR, issues);
     let mut labels = Vec::new();
     if let Some(map) = node.child("matchLabels") {
         for (name, value) in map.members(issues) {
             let Some(text) = label_value(&value, issues) else { continue };
-            labels.extend(key(name, &value, issues).map(|key| Requirement { key, operator: is(&text) }));
+            labels.extend(key(name, keys, &value, issues).map(|key| Requirement { key, operator: is(&text) }));
         }
     }
     let mut expressions = Vec::new();
     if let Some(list) = node.child("matchExpressions") {
-        expressions.extend(list.elements(issues).iter().filter_map(|node| expression(node, issues)));
+        expressions.extend(list.elements(issues).iter().filter_map(|node| expression(node, keys, issues)));
     }
     (labels, expressions)
 }
 
-fn expression(node: &Node<'_>, issues: &mut Issues) -> Option<Requirement> {
+fn expression(node: &Node<'_>, keys: Keys, issues: &mut Issues) -> Option<Requirement> {
     node.check_fields(&language::EXPRESSION, issues);
     let Some(name) = node.child("key") else {
         issues.problem(node.path_of("key"), "is missing; say which label the expression speaks of");
         return None;
     };
-    let key = key(name.text(issues)?, &name, issues)?;
+    let key = key(name.text(issues)?, keys, &name, issues)?;
     let values: Vec<String> = match node.child("values") {
         Some(list) => list.elements(issues).iter().filter_map(|value| label_value(value, issues)).collect(),
         None => Vec::new(),
@@ -156,17 +192,25 @@ fn expression(node: &Node<'_>, issues: &mut Issues) -> Option<Requirement> {
     Some(Requirement { key, operator })
 }
 
-fn key(text: &str, node: &Node<'_>, issues: &mut Issues) -> Option<SelectorKey> {
-    let key = SelectorKey::parse(text);
-    let reason = match key.source.as_deref() {
+fn key(text: &str, keys: Keys, node: &Node<'_>, issues: &mut Issues) -> Option<SelectorKey> {
+    let key = match keys {
+        Keys::Sources => SelectorKey::parse(text),
+        Keys::Kubernetes(prefix) => SelectorKey { source: Some(SOURCE_K8S.into()), key: format!("{prefix}{text}") },
+    };
+    let reason = match (keys, key.source.as_deref()) {
         _ if key.key.is_empty() => "has an empty label key; name the label".to_owned(),
-        None | Some(SOURCE_K8S | SOURCE_RESERVED) => return Some(key),
-        Some(
-            source @ ("cidr" | "cidrgroup" | "fqdn" | "node" | "container" | "unspec" | "gen" | "cni" | "directory"),
-        ) => {
-            format!("labels of source {source} are not supported yet; use labels of pods (k8s: or no prefix)")
+        (Keys::Kubernetes(_), _) if !names::is_label_key(text) => names::BAD_LABEL_KEY.to_owned(),
+        (_, None | Some(SOURCE_K8S)) if !names::is_label_key(&key.key) => names::BAD_LABEL_KEY.to_owned(),
+        (_, None | Some(SOURCE_K8S)) => return Some(key),
+        (_, Some(SOURCE_RESERVED)) if RESERVED.contains(&key.key.as_str()) => return Some(key),
+        (_, Some(SOURCE_RESERVED)) => {
+            format!("{} is no reserved label; use one of {}", names::quote(&key.key), RESERVED.join(", "))
         }
-        Some(source) => format!("label source {source:?} is unknown; use k8s:, any: or reserved:, or no prefix"),
+        (_, Some(_)) if key.key.len() > MAX_KEY => format!("is longer than {MAX_KEY} bytes; no label has such a key"),
+        (_, Some(source)) if OTHER_SOURCES.contains(&source) => return Some(key),
+        (_, Some(source)) => {
+            format!("label source {} is unknown; use k8s:, any: or reserved:, or no prefix", names::quote(source))
+        }
     };
     issues.problem(node.path(), reason);
     None
@@ -183,18 +227,18 @@ fn label_value(node: &Node<'_>, issues: &mut Issues) -> Option<String> {
 }
 
 /// Equal selectors shall be equal values, however they were written: the selector cache goes by value.
-fn canonical(requirements: impl Iterator<Item = Requirement>) -> Selector {
+pub(super) fn canonical(requirements: impl Iterator<Item = Requirement>) -> Selector {
     let mut requirements: Vec<_> = requirements.collect();
     requirements.sort();
     requirements.dedup();
     Selector { requirements }
 }
 
-fn is(value: &str) -> Operator {
+pub(super) fn is(value: &str) -> Operator {
     Operator::In(vec![value.into()])
 }
 
-fn own_namespace(operator: Operator) -> Requirement {
+pub(super) fn own_namespace(operator: Operator) -> Requirement {
     Requirement { key: SelectorKey { source: Some(SOURCE_K8S.into()), key: POD_NAMESPACE.into() }, operator }
 }
 
@@ -204,4 +248,12 @@ fn names_namespace(key: &SelectorKey) -> bool {
 
 fn is_k8s_or_any(key: &SelectorKey) -> bool {
     matches!(key.source.as_deref(), None | Some(SOURCE_K8S))
+}
+
+fn is_reserved(key: &SelectorKey) -> bool {
+    key.source.as_deref() == Some(SOURCE_RESERVED)
+}
+
+fn is_foreign(key: &SelectorKey) -> bool {
+    key.source.as_deref().is_some_and(|source| OTHER_SOURCES.contains(&source))
 }

@@ -2,7 +2,4 @@
 
 mod hubble;
 mod identities;
-mod manifests;
-mod store;
-mod support;
 mod watch;

@@ -12,7 +12,7 @@ use crate::support::{check, pod, policy, store};
 
 const GOOD: &str = "{endpointSelector: {}, ingress: [{}]}";
 const OTHER: &str = "{endpointSelector: {}, egress: [{}]}";
-const BAD: &str = "{endpointSelector: {}, ingress: [{fromCIDR: []}]}";
+const BAD: &str = "{endpointSelector: {}, ingress: [{fromCIDR: [x]}]}";
 
 fn keys(store: &Store) -> Vec<String> {
     store.objects().map(|(key, _)| key.to_string()).collect()

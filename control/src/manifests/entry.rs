@@ -1,0 +1,121 @@
+//! An entry of `ingress`, `egress` or their deny lists: peers, ports, ICMP types, authentication.
+
+use weir_model::{policy::RuleEntry, resolved::Direction, selector::Selector};
+
+use super::{
+    context::Context,
+    icmp, language, names,
+    node::{Issues, Node},
+    peers::Kind,
+    ports, selectors,
+};
+
+/// Reads an entry.
+pub(super) fn entry(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> RuleEntry {
+    node.check_fields(context.shape(), issues);
+    let mut entry = RuleEntry { requires: requires(node, context, issues), ..RuleEntry::default() };
+    let mut named = if entry.requires.is_empty() { None } else { Some("requires") };
+    for kind in &Kind::ALL {
+        let field = kind.field(context.direction).filter(|field| context.shape().fields.contains(field));
+        let Some(list) = field.and_then(|field| node.child(field)) else { continue };
+        let elements = list.elements(issues);
+        if !elements.is_empty() {
+            one_kind(&mut named, kind, &list, context, issues);
+        }
+        let read = elements.iter().filter_map(|element| (kind.read)(element, context, issues));
+        entry.peers.get_or_insert_default().extend(read);
+    }
+    entry.ports = node.child("toPorts").map(|list| {
+        let elements = list.elements(issues);
+        elements.iter().map(|element| ports::port_rule(element, context, issues)).collect()
+    });
+    icmps(node, &mut entry, issues);
+    if authentication(node, context, issues) {
+        entry.peers = Some(Vec::new());
+    }
+    entry
+}
+
+/// Refuses a second kind of peers; `requires` stands beside endpoints only.
+fn one_kind(
+    named: &mut Option<&'static str>,
+    kind: &'static Kind,
+    list: &Node<'_>,
+    context: &Context<'_>,
+    issues: &mut Issues,
+) {
+    let own = kind.field(context.direction).unwrap_or_default();
+    match *named {
+        Some("requires") if kind.is_endpoints() => {}
+        Some(other) => {
+            let reason = format!("stands beside {other}; an entry has one kind of peers, write two entries");
+            issues.problem(list.path(), reason);
+        }
+        None => {}
+    }
+    *named = Some(own);
+}
+
+fn requires(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> Vec<Selector> {
+    let (field, peers) = match context.direction {
+        Direction::Ingress => ("fromRequires", "fromEndpoints"),
+        Direction::Egress => ("toRequires", "toEndpoints"),
+    };
+    let Some(list) = node.child(field) else { return Vec::new() };
+    let elements = list.elements(issues);
+    if !elements.is_empty() && !context.options.requires {
+        let reason = format!(
+            "is refused, as Cilium does since 1.19; add its labels to each selector of {peers}, or turn on the meaning that it \
+             had before (of every rule with the same subject)"
+        );
+        issues.problem(list.path(), reason);
+        return Vec::new();
+    }
+    elements.iter().map(|element| selectors::peer(element, context, issues)).collect()
+}
+
+fn icmps(node: &Node<'_>, entry: &mut RuleEntry, issues: &mut Issues) {
+    let Some(list) = node.child("icmps") else { return };
+    let elements = list.elements(issues);
+    let types: Vec<_> = elements.iter().flat_map(|element| icmp::types(element, issues)).collect();
+    if !elements.is_empty() && entry.ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
+        issues.problem(list.path(), "stands beside toPorts; an entry has one of the two, write two entries");
+    }
+    if !elements.is_empty() && types.is_empty() {
+        // Elements that name nothing: unlike a list without elements, they leave the entry nothing to name.
+        entry.peers = Some(Vec::new());
+    }
+    entry.icmps = Some(types);
+}
+
+/// Whether the entry asks for an authentication, so that it must not allow anything.
+fn authentication(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> bool {
+    let Some(node) = node.child("authentication") else { return false };
+    node.check_fields(&language::AUTHENTICATION, issues);
+    let Some(mode) = node.child("mode") else {
+        issues.problem(node.path_of("mode"), "is missing; use disabled, required or test-always-fail");
+        return false;
+    };
+    match mode.text(issues) {
+        Some("disabled") | None => false,
+        Some("required") => {
+            let effect =
+                "weir does not authenticate yet, so the entry allows nothing; remove authentication to allow it";
+            context.gap(issues, mode.path(), effect);
+            true
+        }
+        Some("test-always-fail") => {
+            context.gap(
+                issues,
+                mode.path(),
+                "weir does not authenticate yet; the entry allows nothing, as it asks for",
+            );
+            true
+        }
+        Some(other) => {
+            let reason = format!("is {}; use disabled, required or test-always-fail", names::quote(other));
+            issues.problem(mode.path(), reason);
+            false
+        }
+    }
+}
