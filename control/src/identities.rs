@@ -1,15 +1,17 @@
-//! Numbers: label set → [`Identity`], pod → [`EndpointId`], the same over restarts.
+//! Numbers: label set or prefix → [`Identity`], pod → [`EndpointId`], the same over restarts.
 //!
-//! An identity lives as long as a pod has its labels (it is counted); a number that became free is given again only when no
-//! fresh one is left, so that whatever still carries it (a packet's mark, a map entry not yet removed) does not come to mean
-//! another label set.
+//! An identity lives as long as something has its labels, or names its prefix (it is counted); a number that became free
+//! is given again only when no fresh one is left, and never within the same event, so that whatever still carries it (a
+//! packet's mark, a map entry not yet removed) does not come to mean somebody else.
 
 mod labels;
 mod numbers;
+mod scope;
 mod state;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use weir_model::{
     endpoint::{EndpointId, PodName},
@@ -17,95 +19,120 @@ use weir_model::{
     labels::LabelSet,
 };
 
-pub use self::labels::identity_labels;
-use self::numbers::Numbers;
+pub use self::labels::{identity_labels, with_namespace};
+use self::{numbers::Numbers, scope::Scope};
 
 /// The numbers of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assigned {
     /// The pod's own.
     pub endpoint: EndpointId,
-    /// Its label set's.
+    /// Its label set's; [`Identity::INIT`] if none was left.
     pub identity: Identity,
 }
 
 /// The first numbers that may be given when there is no usable state file: all below may still be in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floor {
-    /// For identities.
+    /// For identities of label sets.
     pub identity: Identity,
+    /// For identities of prefixes.
+    pub prefix: Identity,
     /// For endpoints.
     pub endpoint: EndpointId,
 }
 
 impl Default for Floor {
     fn default() -> Self {
-        Self { identity: Identity::FIRST_ALLOCATED, endpoint: EndpointId(1) }
+        Self { identity: Identity::FIRST_ALLOCATED, prefix: Identity::FIRST_LOCAL, endpoint: EndpointId(1) }
     }
 }
 
 /// Who has which number. [`IdentityTable::load`] and [`IdentityTable::save`] keep it in a file.
 #[derive(Clone, Debug)]
 pub struct IdentityTable {
-    identities: BTreeMap<LabelSet, Counted>,
-    labels: BTreeMap<Identity, LabelSet>,
+    labels: Scope<Arc<LabelSet>>,
+    prefixes: Scope<IpNet>,
     pods: BTreeMap<PodName, Assigned>,
-    identity_numbers: Numbers,
     endpoint_numbers: Numbers,
     /// Whether the state file is behind.
     unsaved: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    identity: Identity,
-    references: usize,
-}
-
 impl IdentityTable {
     /// An empty table that begins to number at `floor`.
     pub fn new(floor: Floor) -> Self {
-        let (first, last) = (Identity::FIRST_ALLOCATED.0, Identity::LAST_ALLOCATED.0);
         Self {
-            identities: BTreeMap::new(),
-            labels: BTreeMap::new(),
+            labels: Scope::new(Identity::FIRST_ALLOCATED, Identity::LAST_ALLOCATED, floor.identity),
+            prefixes: Scope::new(Identity::FIRST_LOCAL, Identity::LAST_LOCAL, floor.prefix),
             pods: BTreeMap::new(),
-            identity_numbers: Numbers::new(first, last, floor.identity.0),
             endpoint_numbers: Numbers::new(1, u32::MAX, floor.endpoint.0),
             unsaved: true,
         }
     }
 
-    /// Makes `pods` the pods that have numbers. A pod and a label set that stay keep theirs. Returned are the pods for which no
-    /// number was left.
-    ///
-    /// The first call after a load shall name all pods, or those it leaves out lose their numbers.
-    pub fn assign(&mut self, pods: &BTreeMap<PodName, LabelSet>) -> Vec<PodName> {
-        // New label sets are counted before old ones are dropped, so that a set that moves from pod to pod keeps its number.
-        let mut dropped = Vec::new();
-        let mut without = Vec::new();
-        for (pod, labels) in pods {
-            let old = self.pods.get(pod).copied();
-            if old.is_some_and(|old| self.labels.get(&old.identity) == Some(labels)) {
-                continue;
-            }
-            dropped.extend(old.map(|old| old.identity));
-            if !self.number(pod, labels) {
-                without.push(pod.clone());
-            }
+    /// The numbers of a pod with these labels: its endpoint number stays, and a label set that has a number keeps it. `None`
+    /// if no endpoint number is left.
+    pub fn number(&mut self, pod: &PodName, labels: LabelSet) -> Option<Assigned> {
+        let old = self.pods.get(pod).copied();
+        if let Some(old) = old
+            && self.labels.get(old.identity).is_some_and(|known| **known == labels)
+        {
+            return Some(old);
         }
-        let gone: Vec<PodName> = self.pods.keys().filter(|pod| !pods.contains_key(*pod)).cloned().collect();
+        let endpoint = match old {
+            Some(old) => old.endpoint,
+            None => EndpointId(self.endpoint_numbers.take()?),
+        };
+        // The new labels are counted before the old ones are dropped.
+        let identity = self.labels.acquire(Arc::new(labels)).unwrap_or(Identity::INIT);
+        if let Some(old) = old {
+            self.labels.release(old.identity);
+        }
+        let assigned = Assigned { endpoint, identity };
+        if old != Some(assigned) {
+            self.pods.insert(pod.clone(), assigned);
+            self.unsaved = true;
+        }
+        Some(assigned)
+    }
+
+    /// Takes the numbers of a pod back.
+    pub fn forget(&mut self, pod: &PodName) {
+        if let Some(old) = self.pods.remove(pod) {
+            self.endpoint_numbers.release(old.endpoint.0);
+            self.labels.release(old.identity);
+            self.unsaved = true;
+        }
+    }
+
+    /// Forgets the pods that are not named: after a load, those that went while nobody watched.
+    pub fn retain(&mut self, is_there: impl Fn(&PodName) -> bool) {
+        let gone: Vec<PodName> = self.pods.keys().filter(|pod| !is_there(pod)).cloned().collect();
         for pod in gone {
-            dropped.extend(self.pods.get(&pod).map(|old| old.identity));
             self.forget(&pod);
         }
-        for identity in dropped {
-            self.release(identity);
+    }
+
+    /// The number of a prefix, counted once more; `None` if none is left.
+    pub fn name_prefix(&mut self, prefix: IpNet) -> Option<Identity> {
+        self.unsaved |= self.prefixes.find(&prefix).is_none();
+        self.prefixes.acquire(prefix)
+    }
+
+    /// Counts a prefix once less.
+    pub fn release_prefix(&mut self, prefix: &IpNet) {
+        if let Some(identity) = self.prefixes.find(prefix) {
+            self.prefixes.release(identity);
         }
-        // Those that came too early may have what was given back just now.
-        without.retain(|pod| !pods.get(pod).is_some_and(|labels| self.number(pod, labels)));
-        self.check_invariants();
-        without
+    }
+
+    /// Ends an event: the identities that nothing has any more lose their numbers, and are returned.
+    pub fn settle(&mut self) -> Vec<Identity> {
+        let mut gone = self.labels.settle();
+        gone.extend(self.prefixes.settle());
+        self.unsaved |= !gone.is_empty();
+        gone
     }
 
     /// The numbers of a pod.
@@ -113,66 +140,23 @@ impl IdentityTable {
         self.pods.get(pod).copied()
     }
 
+    /// The labels of a pods' identity.
+    pub fn labels(&self, identity: Identity) -> Option<&Arc<LabelSet>> {
+        self.labels.get(identity)
+    }
+
+    /// The prefix of an identity.
+    pub fn prefix(&self, identity: Identity) -> Option<IpNet> {
+        self.prefixes.get(identity).copied()
+    }
+
+    /// The identity of a prefix.
+    pub fn prefix_identity(&self, prefix: &IpNet) -> Option<Identity> {
+        self.prefixes.find(prefix)
+    }
+
     /// Whether the state file does not know these numbers yet.
     pub fn is_unsaved(&self) -> bool {
         self.unsaved
-    }
-
-    /// Every identity in use with its labels, by number.
-    pub fn identities(&self) -> impl Iterator<Item = (Identity, &LabelSet)> {
-        self.labels.iter().map(|(identity, labels)| (*identity, labels))
-    }
-
-    /// Gives `pod` the number of `labels`, and an endpoint number if it has none; without either it is forgotten.
-    fn number(&mut self, pod: &PodName, labels: &LabelSet) -> bool {
-        self.unsaved = true;
-        let Some(identity) = self.acquire(labels) else {
-            self.forget(pod);
-            return false;
-        };
-        let old = self.pods.get(pod).map(|old| old.endpoint);
-        let Some(endpoint) = old.or_else(|| self.endpoint_numbers.take().map(EndpointId)) else {
-            self.release(identity);
-            return false;
-        };
-        self.pods.insert(pod.clone(), Assigned { endpoint, identity });
-        true
-    }
-
-    /// Takes a pod's endpoint number back; its identity is released apart.
-    fn forget(&mut self, pod: &PodName) {
-        if let Some(old) = self.pods.remove(pod) {
-            self.endpoint_numbers.release(old.endpoint.0);
-            self.unsaved = true;
-        }
-    }
-
-    fn acquire(&mut self, labels: &LabelSet) -> Option<Identity> {
-        if let Some(counted) = self.identities.get_mut(labels) {
-            counted.references += 1;
-            return Some(counted.identity);
-        }
-        let identity = Identity(self.identity_numbers.take()?);
-        self.identities.insert(labels.clone(), Counted { identity, references: 1 });
-        self.labels.insert(identity, labels.clone());
-        Some(identity)
-    }
-
-    fn release(&mut self, identity: Identity) {
-        let Some(labels) = self.labels.get(&identity) else { return };
-        let Some(counted) = self.identities.get_mut(labels) else { return };
-        counted.references -= 1;
-        if counted.references == 0 {
-            self.identities.remove(labels);
-            self.labels.remove(&identity);
-            self.identity_numbers.release(identity.0);
-        }
-    }
-
-    fn check_invariants(&self) {
-        debug_assert_eq!(self.identities.len(), self.labels.len());
-        let references: usize = self.identities.values().map(|counted| counted.references).sum();
-        debug_assert_eq!(references, self.pods.len());
-        debug_assert!(self.pods.values().all(|pod| self.labels.contains_key(&pod.identity)));
     }
 }

@@ -14,6 +14,8 @@ impl Identity {
     pub const UNKNOWN: Self = Self(0);
     /// The node that weir runs on.
     pub const HOST: Self = Self(1);
+    /// A pod whose labels have no number: nothing is allowed but what policies say of `reserved:init`.
+    pub const INIT: Self = Self(5);
     /// An IPv4 address that is neither a pod's nor the node's. weir is dual-stack, so plain `world` (2) is not used.
     pub const WORLD_IPV4: Self = Self(9);
     /// An IPv6 address that is neither a pod's nor the node's.
@@ -26,7 +28,7 @@ impl Identity {
     /// The first number given to a prefix that policies name; such identities are this node's own.
     pub const FIRST_LOCAL: Self = Self(1 << 24);
     /// The last one.
-    pub const LAST_LOCAL: Self = Self((1 << 24) + 0xffff);
+    pub const LAST_LOCAL: Self = Self((1 << 24) + 0xff_ffff);
 
     /// The name of a reserved identity, as in the label `reserved:<name>`.
     pub fn reserved_name(self) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 //!
 //! A label is `source:key=value`, for instance `k8s:app=web`. An endpoint's identity is the number of its label set.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,13 +41,14 @@ impl LabelKey {
 /// A set of labels, ordered by source and key; the order is part of what makes an identity stable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<(LabelKey, String)>", into = "Vec<(LabelKey, String)>")]
-pub struct LabelSet(BTreeMap<LabelKey, String>);
+pub struct LabelSet(Box<[(LabelKey, String)]>);
 
 impl LabelSet {
     /// The value of `key` in the given source.
     pub fn get(&self, source: &str, key: &str) -> Option<&str> {
-        let key = LabelKey { source: source.into(), key: key.into() };
-        self.0.get(&key).map(String::as_str)
+        let wanted = (source, key);
+        let found = self.0.binary_search_by(|(known, _)| (known.source.as_str(), known.key.as_str()).cmp(&wanted));
+        found.ok().and_then(|at| self.0.get(at)).map(|(_, value)| value.as_str())
     }
 
     /// The values of `key` in every source, as a selector key `any:key` sees them.
@@ -57,7 +58,9 @@ impl LabelSet {
 
     /// Adds a label; an older value of the same source and key is replaced.
     pub fn insert(&mut self, key: LabelKey, value: impl Into<String>) {
-        self.0.insert(key, value.into());
+        let mut labels = std::mem::take(&mut self.0).into_vec();
+        labels.push((key, value.into()));
+        *self = labels.into();
     }
 
     /// All labels in order.
@@ -81,20 +84,24 @@ fn format_label(key: &LabelKey, value: &str) -> String {
 }
 
 impl From<Vec<(LabelKey, String)>> for LabelSet {
-    fn from(labels: Vec<(LabelKey, String)>) -> Self {
-        Self(labels.into_iter().collect())
+    /// Of several labels with the same source and key, the last counts.
+    fn from(mut labels: Vec<(LabelKey, String)>) -> Self {
+        labels.reverse();
+        labels.sort_by(|(a, _), (b, _)| a.cmp(b));
+        labels.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        Self(labels.into())
     }
 }
 
 impl From<LabelSet> for Vec<(LabelKey, String)> {
     fn from(labels: LabelSet) -> Self {
-        labels.0.into_iter().collect()
+        labels.0.into_vec()
     }
 }
 
 impl FromIterator<(LabelKey, String)> for LabelSet {
     fn from_iter<I: IntoIterator<Item = (LabelKey, String)>>(labels: I) -> Self {
-        Self(labels.into_iter().collect())
+        labels.into_iter().collect::<Vec<_>>().into()
     }
 }
 

@@ -5,23 +5,27 @@ use std::{
     fs,
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use weir_model::{endpoint::PodName, identity::Identity, labels::LabelSet};
 
-use super::{Assigned, Counted, Floor, IdentityTable, Numbers};
+use super::{Assigned, Floor, IdentityTable, Numbers, Scope};
 use crate::{error::Error, problem::Problem};
 
 /// Written into the file; another version's file is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct State {
     version: u32,
-    identities: Vec<(Identity, LabelSet)>,
+    identities: Vec<(Identity, Arc<LabelSet>)>,
+    prefixes: Vec<(Identity, IpNet)>,
     pods: Vec<(PodName, Assigned)>,
     identity_numbers: Numbers,
+    prefix_numbers: Numbers,
     endpoint_numbers: Numbers,
 }
 
@@ -57,9 +61,11 @@ impl IdentityTable {
         }
         let state = State {
             version: VERSION,
-            identities: self.labels.iter().map(|(identity, labels)| (*identity, labels.clone())).collect(),
+            identities: self.labels.iter().map(|(identity, labels)| (identity, Arc::clone(labels))).collect(),
+            prefixes: self.prefixes.iter().map(|(identity, prefix)| (identity, *prefix)).collect(),
             pods: self.pods.iter().map(|(pod, assigned)| (pod.clone(), *assigned)).collect(),
-            identity_numbers: self.identity_numbers.clone(),
+            identity_numbers: self.labels.numbers.clone(),
+            prefix_numbers: self.prefixes.numbers.clone(),
             endpoint_numbers: self.endpoint_numbers.clone(),
         };
         replace(path, &state).map_err(|source| Error::SaveState { path: path.into(), source })?;
@@ -71,39 +77,54 @@ impl IdentityTable {
         if state.version != VERSION {
             return Err("it is of another version of weir");
         }
-        let (first, last) = (Identity::FIRST_ALLOCATED.0, Identity::LAST_ALLOCATED.0);
-        if !state.identity_numbers.is_sound(first, last) || !state.endpoint_numbers.is_sound(1, u32::MAX) {
-            return Err("its numbers are out of range");
-        }
         let mut table = Self::new(Floor::default());
-        table.identity_numbers = state.identity_numbers;
-        table.endpoint_numbers = state.endpoint_numbers;
-        for (identity, labels) in state.identities {
-            let known = table.identities.insert(labels.clone(), Counted { identity, references: 0 });
-            let in_range = (first..=last).contains(&identity.0);
-            if known.is_some() || !in_range || table.labels.insert(identity, labels).is_some() {
-                return Err("an identity has no number of its own");
-            }
-        }
+        restore(&mut table.labels, state.identities, state.identity_numbers, LABELS)?;
+        restore(&mut table.prefixes, state.prefixes, state.prefix_numbers, PREFIXES)?;
         let mut endpoints = BTreeSet::new();
         for (pod, assigned) in state.pods {
-            let counted = table.labels.get(&assigned.identity).and_then(|labels| table.identities.get_mut(labels));
-            counted.ok_or("a pod's identity is missing")?.references += 1;
+            if assigned.identity != Identity::INIT && !table.labels.count(assigned.identity) {
+                return Err("a pod's identity is missing");
+            }
             let endpoint = assigned.endpoint.0;
             if endpoint == 0 || !endpoints.insert(endpoint) || table.pods.insert(pod, assigned).is_some() {
                 return Err("a pod has no number of its own");
             }
         }
-        if table.identities.values().any(|counted| counted.references == 0) {
+        if !table.labels.is_used() {
             return Err("an identity belongs to no pod");
         }
-        let identities: BTreeSet<u32> = table.labels.keys().map(|identity| identity.0).collect();
-        if table.identity_numbers.has_any_of(&identities) || table.endpoint_numbers.has_any_of(&endpoints) {
-            return Err("a number is both free and in use");
+        if !state.endpoint_numbers.is_sound(1, u32::MAX) || state.endpoint_numbers.has_any_of(&endpoints) {
+            return Err("an endpoint's number is both free and in use, or none");
         }
+        table.endpoint_numbers = state.endpoint_numbers;
         table.unsaved = false;
         Ok(table)
     }
+}
+
+const LABELS: (u32, u32) = (Identity::FIRST_ALLOCATED.0, Identity::LAST_ALLOCATED.0);
+const PREFIXES: (u32, u32) = (Identity::FIRST_LOCAL.0, Identity::LAST_LOCAL.0);
+
+fn restore<T: Clone + Eq + std::hash::Hash>(
+    scope: &mut Scope<T>,
+    things: Vec<(Identity, T)>,
+    numbers: Numbers,
+    (first, last): (u32, u32),
+) -> Result<(), &'static str> {
+    if !numbers.is_sound(first, last) {
+        return Err("its numbers are out of range");
+    }
+    for (identity, thing) in things {
+        if !(first..=last).contains(&identity.0) || !scope.restore(identity, thing) {
+            return Err("an identity has no number of its own");
+        }
+    }
+    let used: BTreeSet<u32> = scope.iter().map(|(identity, _)| identity.0).collect();
+    if numbers.has_any_of(&used) {
+        return Err("a number is both free and in use");
+    }
+    scope.numbers = numbers;
+    Ok(())
 }
 
 fn replace(path: &Path, state: &State) -> io::Result<()> {

@@ -32,8 +32,9 @@ pub(super) fn selects(world: &World, selector: &PeerSelector, requires: &[&Selec
         PeerSelector::Endpoints(selector) => {
             let labels = labels(peer);
             let narrowed = |labels: &LabelSet| requires.iter().all(|required| required.matches(labels));
+            let asks = selector.asks_for_reserved() || requires.iter().any(|required| required.asks_for_reserved());
             let is_pod = matches!(peer, Peer::Pod(pod) if !pod.is_init());
-            (is_pod || selector.asks_for_reserved()) && selector.matches(&labels) && narrowed(&labels)
+            (is_pod || asks) && selector.matches(&labels) && narrowed(&labels)
         }
         PeerSelector::Cidr(cidr) => in_cidrs(&[cidr.cidr], &cidr.except, peer),
         PeerSelector::CidrGroup(groups) => {

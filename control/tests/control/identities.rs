@@ -1,6 +1,6 @@
 //! Numbers over time and restarts.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::HashSet, fs};
 
 use weir_control::{
     identities::{Assigned, Floor, IdentityTable, identity_labels},
@@ -16,10 +16,15 @@ fn name(pod: &str) -> PodName {
     PodName { namespace: "a".into(), name: pod.into() }
 }
 
-/// Pods with one label each.
-fn pods(rows: &[(&str, &str)]) -> BTreeMap<PodName, LabelSet> {
+/// Makes these the pods that there are, as one event; each has one label. Returned are those whose labels have no number.
+fn assign<'a>(table: &mut IdentityTable, rows: &[(&'a str, &str)]) -> Vec<&'a str> {
+    let there: HashSet<&str> = rows.iter().map(|(pod, _)| *pod).collect();
+    table.retain(|pod| there.contains(pod.name.as_str()));
     let labels = |app: &str| LabelSet::from_iter([(LabelKey::k8s("app"), app.to_owned())]);
-    rows.iter().map(|(pod, app)| (name(pod), labels(app))).collect()
+    let assigned = rows.iter().map(|(pod, app)| (*pod, table.number(&name(pod), labels(app)).expect("a number")));
+    let without: Vec<_> = assigned.filter(|(_, assigned)| assigned.identity == Identity::INIT).collect();
+    table.settle();
+    without.into_iter().map(|(pod, _)| pod).collect()
 }
 
 fn numbers(table: &IdentityTable, pod: &str) -> Option<(u32, u32)> {
@@ -29,27 +34,27 @@ fn numbers(table: &IdentityTable, pod: &str) -> Option<(u32, u32)> {
 #[test]
 fn a_number_stays_while_it_is_needed_and_is_reused_last() {
     let mut table = IdentityTable::new(Floor::default());
-    assert!(table.assign(&pods(&[("p", "x"), ("q", "x"), ("r", "y")])).is_empty());
+    assert!(assign(&mut table, &[("p", "x"), ("q", "x"), ("r", "y")]).is_empty());
     assert_eq!(
         (numbers(&table, "p"), numbers(&table, "q"), numbers(&table, "r")),
         (Some((1, 256)), Some((2, 256)), Some((3, 257)))
     );
-    table.assign(&pods(&[("q", "x"), ("r", "y")]));
+    assign(&mut table, &[("q", "x"), ("r", "y")]);
     assert_eq!((numbers(&table, "p"), numbers(&table, "q")), (None, Some((2, 256))), "x is still q's");
-    table.assign(&pods(&[("q", "z"), ("r", "x"), ("s", "y")]));
+    assign(&mut table, &[("q", "z"), ("r", "x"), ("s", "y")]);
     assert_eq!(numbers(&table, "q"), Some((2, 258)), "a pod keeps its endpoint when its labels change");
     assert_eq!(numbers(&table, "r"), Some((3, 256)), "a label set that moves to another pod keeps its number");
     assert_eq!(numbers(&table, "s"), Some((4, 257)));
-    table.assign(&pods(&[]));
-    table.assign(&pods(&[("p", "x")]));
+    assign(&mut table, &[]);
+    assign(&mut table, &[("p", "x")]);
     assert_eq!(numbers(&table, "p"), Some((5, 259)), "freed numbers are not given while fresh ones are left");
 }
 
 #[test]
 fn when_no_number_is_left_the_pod_is_named() {
     let last = Identity::LAST_ALLOCATED;
-    let mut table = IdentityTable::new(Floor { identity: last, endpoint: EndpointId(7) });
-    assert!(table.assign(&pods(&[("p", "x"), ("q", "y")])).is_empty());
+    let mut table = IdentityTable::new(Floor { identity: last, endpoint: EndpointId(7), ..Floor::default() });
+    assert!(assign(&mut table, &[("p", "x"), ("q", "y")]).is_empty());
     assert_eq!(
         (numbers(&table, "p"), numbers(&table, "q")),
         (Some((7, 65535)), Some((8, 256))),
@@ -57,30 +62,35 @@ fn when_no_number_is_left_the_pod_is_named() {
     );
     let many: Vec<String> = (0..65_280).map(|n| n.to_string()).collect();
     let mut rows: Vec<(&str, &str)> = many.iter().map(|n| (n.as_str(), n.as_str())).collect();
-    assert!(table.assign(&pods(&rows)).is_empty(), "the whole range can be used");
+    assign(&mut table, &[]);
+    assert!(assign(&mut table, &rows).is_empty(), "the whole range can be used");
     rows.push(("z", "z"));
-    assert_eq!(table.assign(&pods(&rows)), [name("z")]);
+    assert_eq!(assign(&mut table, &rows), ["z"]);
+    assert_eq!(numbers(&table, "z").map(|(_, identity)| identity), Some(Identity::INIT.0), "nothing is allowed to it");
+    rows.remove(0);
+    assert_eq!(assign(&mut table, &rows), ["z"], "a number is not given again within the event that frees it");
+    assert!(assign(&mut table, &rows).is_empty());
 }
 
 #[test]
 fn a_restart_changes_no_number_and_a_damaged_file_reuses_none() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.json");
-    let floor = Floor { identity: Identity(1000), endpoint: EndpointId(50) };
+    let floor = Floor { identity: Identity(1000), endpoint: EndpointId(50), ..Floor::default() };
     let (mut table, problem) = IdentityTable::load(&path, floor);
     assert_eq!(problem, None, "no file is no problem");
-    table.assign(&pods(&[("p", "x"), ("q", "y"), ("r", "y")]));
-    table.assign(&pods(&[("q", "y"), ("r", "y")]));
+    assign(&mut table, &[("p", "x"), ("q", "y"), ("r", "y")]);
+    assign(&mut table, &[("q", "y"), ("r", "y")]);
     table.save(&path).expect("saved");
     let (mut again, problem) = IdentityTable::load(&path, floor);
     assert_eq!((problem, numbers(&again, "q"), numbers(&again, "r")), (None, Some((51, 1001)), Some((52, 1001))));
-    again.assign(&pods(&[("q", "y"), ("s", "x")]));
+    assign(&mut again, &[("q", "y"), ("s", "x")]);
     assert_eq!((numbers(&again, "q"), numbers(&again, "s")), (Some((51, 1001)), Some((53, 1002))));
 
     let good = fs::read_to_string(&path).expect("the file");
     let rows = [
         ("", ""),
-        ("\"version\":1", "\"version\":2"),
+        ("\"version\":2", "\"version\":1"),
         ("1001", "99"),
         ("1001", "65536"),
         ("\"endpoint\":52", "\"endpoint\":51"),
@@ -95,11 +105,13 @@ fn a_restart_changes_no_number_and_a_damaged_file_reuses_none() {
         let damaged = if from.is_empty() { good[..good.len() / 2].to_owned() } else { good.replace(from, to) };
         assert_ne!(damaged, good, "{from} is not in {good}");
         fs::write(&path, damaged).expect("written");
-        let (mut table, problem) =
-            IdentityTable::load(&path, Floor { identity: Identity(2000), endpoint: EndpointId(90) });
+        let (mut table, problem) = IdentityTable::load(
+            &path,
+            Floor { identity: Identity(2000), endpoint: EndpointId(90), ..Floor::default() },
+        );
         let problem = problem.unwrap_or_else(|| panic!("{from} → {to} was not noticed"));
         assert!(problem.reason.contains("not usable") && problem.file.ends_with("state.json"), "{problem}");
-        table.assign(&pods(&[("q", "y")]));
+        assign(&mut table, &[("q", "y")]);
         assert_eq!(numbers(&table, "q"), Some((90, 2000)), "{from} → {to}");
     }
 }
@@ -109,10 +121,10 @@ fn a_table_is_written_only_when_it_changed() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.json");
     let mut table = IdentityTable::new(Floor::default());
-    table.assign(&pods(&[("p", "x")]));
+    assign(&mut table, &[("p", "x")]);
     table.save(&path).expect("saved");
     fs::remove_file(&path).expect("removed");
-    table.assign(&pods(&[("p", "x")]));
+    assign(&mut table, &[("p", "x")]);
     table.save(&path).expect("nothing to save");
     assert!(!path.exists());
     let error =
@@ -139,6 +151,7 @@ fn a_pod_cannot_pose_as_one_of_another_namespace() {
         host_network: false,
         finished: false,
         addresses: Vec::new(),
+        ports: Vec::new(),
     };
     let namespace =
         Namespace { name: "a".into(), labels: text(&[("env", "test"), ("kubernetes.io/metadata.name", "a")]) };
