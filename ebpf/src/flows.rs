@@ -46,7 +46,7 @@ pub fn key(packet: &Packet) -> (FlowKey, bool) {
 #[inline(always)]
 pub fn track(packet: &Packet) -> Known {
     // A SYN never answers anything: it opens a connection in its own direction, or none.
-    if packet.is_syn() || packet.fragment {
+    if packet.is_syn() || packet.portless {
         return Known::New;
     }
     let (key, source_is_high) = key(packet);
@@ -74,7 +74,7 @@ fn side(packet: &Packet, state: &FlowState, source_is_high: bool) -> Known {
     match (state.opened_by_high == 1) == source_is_high {
         true => Known::Forward,
         // Like a SYN, a request answers nothing, whatever identifier it bears.
-        false if packet.is_echo_request() => Known::New,
+        false if !packet.may_answer() => Known::New,
         false => Known::Reply,
     }
 }
@@ -82,7 +82,7 @@ fn side(packet: &Packet, state: &FlowState, source_is_high: bool) -> Known {
 /// Remembers that the packet's source opened the exchange.
 #[inline(always)]
 pub fn open(packet: &Packet) {
-    if packet.fragment {
+    if packet.portless {
         return;
     }
     let (key, source_is_high) = key(packet);

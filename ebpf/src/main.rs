@@ -26,11 +26,11 @@ use aya_ebpf::{
 };
 use flows::Known;
 use packet::{Frame, Packet, TCP};
-use policy::{HOST, Verdict};
+use policy::{Epoch, HOST, PASS, REDIRECT};
 use proxy::Owner;
 use weir_abi::{
-    AddrInfo, COUNT_FORWARDED, COUNT_REDIRECTED, EGRESS, ENFORCE_INGRESS, IFACE_BRIDGE_PORT, INGRESS, Iface,
-    MARK_FROM_PROXY, MARK_MASK, MARK_TO_PROXY, drop,
+    AddrInfo, COUNT_AUDITED, COUNT_FORWARDED, COUNT_REDIRECTED, DEFAULT_DENY, DENIES, EGRESS, IFACE_BRIDGE_PORT,
+    INGRESS, Iface, MARK_FROM_PROXY, MARK_MASK, MARK_TO_PROXY, drop, flag,
 };
 
 /// Let the next program decide (`TCX_NEXT`).
@@ -45,56 +45,58 @@ const WORLD_IPV6: u32 = 10;
 #[classifier]
 pub fn from_pod(ctx: TcContext) -> i32 {
     let Some(iface) = interface(&ctx) else { return TC_ACT_SHOT };
+    let epoch = Epoch::now();
     let packet = match Packet::parse(&ctx, &iface) {
         Frame::Ip(packet) => packet,
-        Frame::Arp(sender) if may_claim(&iface, &sender) => return TCX_NEXT,
+        Frame::Arp(sender) if may_claim(epoch, &iface, &sender) => return TCX_NEXT,
         Frame::Arp(_) => return refuse(&ctx, EGRESS, drop::INVALID_SOURCE),
         // Two pods on a bridge could say anything to each other in it.
         Frame::Foreign | Frame::Malformed => return refuse(&ctx, EGRESS, drop::INVALID_PACKET),
     };
-    let source = policy::resolve(&packet.source);
-    let destination = policy::resolve(&packet.destination);
+    let source = epoch.resolve(&packet.source);
+    let destination = epoch.resolve(&packet.destination);
     if packet.invalid {
-        return deny(&ctx, &packet, &source, &destination, EGRESS, drop::INVALID_PACKET);
+        return deny(&ctx, packet, &source, &destination, EGRESS, drop::INVALID_PACKET, 0);
     }
-    if packet.is_neighbour_discovery() && stays_on_link(&iface, &packet, &destination) {
+    if packet.is_neighbour_discovery() && stays_on_link(&iface, packet, &destination) {
         let speaks_for_itself = source.endpoint == iface.endpoint
             || packet::is_unspecified(&packet.source)
             || packet::is_of_link(&packet.source);
-        let claims = packet.advertised(&ctx).is_none_or(|target| may_claim(&iface, &target));
+        let claims = packet.advertised(&ctx).is_none_or(|target| may_claim(epoch, &iface, &target));
         if speaks_for_itself && claims && !packet.is_a_routers() {
             return TCX_NEXT;
         }
-        return deny(&ctx, &packet, &source, &destination, EGRESS, drop::INVALID_SOURCE);
+        return deny(&ctx, packet, &source, &destination, EGRESS, drop::INVALID_SOURCE, 0);
     }
     if source.endpoint != iface.endpoint {
-        return deny(&ctx, &packet, &source, &destination, EGRESS, drop::INVALID_SOURCE);
+        return deny(&ctx, packet, &source, &destination, EGRESS, drop::INVALID_SOURCE, 0);
     }
-    decide(&ctx, &iface, &packet, &source, &destination)
+    decide(&ctx, epoch, &iface, packet, &source, &destination)
 }
 
 #[classifier]
 pub fn from_net(ctx: TcContext) -> i32 {
     let Some(iface) = interface(&ctx) else { return TC_ACT_SHOT };
+    let epoch = Epoch::now();
     let packet = match Packet::parse(&ctx, &iface) {
         Frame::Ip(packet) => packet,
         Frame::Foreign if packet::is_hidden_in_vlan(&ctx) => return refuse(&ctx, INGRESS, drop::INVALID_PACKET),
         Frame::Arp(_) | Frame::Foreign => return TCX_NEXT,
         Frame::Malformed => return refuse(&ctx, INGRESS, drop::INVALID_PACKET),
     };
-    let source = policy::resolve(&packet.source);
-    let destination = policy::resolve(&packet.destination);
+    let source = epoch.resolve(&packet.source);
+    let destination = epoch.resolve(&packet.destination);
     if packet.invalid {
-        return deny(&ctx, &packet, &source, &destination, INGRESS, drop::INVALID_PACKET);
+        return deny(&ctx, packet, &source, &destination, INGRESS, drop::INVALID_PACKET, 0);
     }
-    if packet.is_neighbour_discovery() && stays_on_link(&iface, &packet, &destination) {
+    if packet.is_neighbour_discovery() && stays_on_link(&iface, packet, &destination) {
         return TCX_NEXT;
     }
     // A pod of this node speaks from its own interface only, and the node speaks to its pods over none of these.
     if source.endpoint != 0 || (source.identity == HOST && destination.endpoint != 0) {
-        return deny(&ctx, &packet, &source, &destination, INGRESS, drop::INVALID_SOURCE);
+        return deny(&ctx, packet, &source, &destination, INGRESS, drop::INVALID_SOURCE, 0);
     }
-    decide(&ctx, &iface, &packet, &source, &destination)
+    decide(&ctx, epoch, &iface, packet, &source, &destination)
 }
 
 #[classifier]
@@ -105,24 +107,27 @@ pub fn to_pod(ctx: TcContext) -> i32 {
         return TCX_NEXT;
     }
     let Some(iface) = interface(&ctx) else { return TCX_NEXT };
+    let epoch = Epoch::now();
     let packet = match Packet::parse(&ctx, &iface) {
         Frame::Ip(packet) => packet,
         Frame::Arp(_) => return TCX_NEXT,
-        Frame::Foreign | Frame::Malformed if came_from == 0 || !enforces_ingress(iface.endpoint) => return TCX_NEXT,
+        Frame::Foreign | Frame::Malformed if came_from == 0 || !enforces_ingress(epoch, iface.endpoint) => {
+            return TCX_NEXT;
+        }
         Frame::Foreign | Frame::Malformed => return refuse(&ctx, INGRESS, drop::INVALID_PACKET),
     };
     if packet.is_neighbour_discovery() {
         return TCX_NEXT;
     }
     if came_from == 0 {
-        return from_node(&ctx, &packet);
+        return from_node(&ctx, epoch, packet);
     }
-    let destination = policy::resolve(&packet.destination);
-    let source = policy::resolve(&packet.source);
+    let destination = epoch.resolve(&packet.destination);
+    let source = epoch.resolve(&packet.source);
     // It came by a device that no program looks at, a new pod's for example: it was not judged at all.
     let unjudged = known_interface(came_from).is_none();
-    if unjudged && (source.endpoint != 0 || enforces_ingress(iface.endpoint)) {
-        return deny(&ctx, &packet, &source, &destination, INGRESS, drop::INVALID_SOURCE);
+    if unjudged && (source.endpoint != 0 || enforces_ingress(epoch, iface.endpoint)) {
+        return deny(&ctx, packet, &source, &destination, INGRESS, drop::INVALID_SOURCE, 0);
     }
     // Every other packet was judged where it came in, as one for the endpoint that owns the address.
     if destination.endpoint == iface.endpoint {
@@ -133,22 +138,22 @@ pub fn to_pod(ctx: TcContext) -> i32 {
         return refuse(&ctx, INGRESS, drop::UNKNOWN_DESTINATION);
     }
     // One for an address that weir does not know as this endpoint's was judged as somebody else's.
-    if enforces_ingress(iface.endpoint) {
-        return deny(&ctx, &packet, &source, &destination, INGRESS, drop::UNKNOWN_DESTINATION);
+    if enforces_ingress(epoch, iface.endpoint) {
+        return deny(&ctx, packet, &source, &destination, INGRESS, drop::UNKNOWN_DESTINATION, 0);
     }
     TCX_NEXT
 }
 
 /// The node itself may always reach its pods (kubelet's probes need it); the answers must come back.
 #[inline(always)]
-fn from_node(ctx: &TcContext, packet: &Packet) -> i32 {
+fn from_node(ctx: &TcContext, epoch: Epoch, packet: &Packet) -> i32 {
     // A server of the node answers a call that the proxy made in the pod's name: it has the pod's address, so the
     // answer is on its way to the pod, and the proxy's socket waits for it.
-    if packet.protocol == TCP && !packet.fragment && proxy::owns(ctx, packet) {
+    if packet.protocol == TCP && !packet.portless && proxy::owns(ctx, packet) {
         return proxy::bring_back(ctx);
     }
     // A reset that the node's TCP sends in somebody's name opens nothing, and neither does an error.
-    let source = policy::resolve(&packet.source);
+    let source = epoch.resolve(&packet.source);
     if source.identity == HOST && !packet.is_icmp_error() && flows::track(packet) == Known::New {
         flows::open(packet);
     }
@@ -172,16 +177,18 @@ pub fn from_port(ctx: TcContext) -> i32 {
     if packet.protocol != TCP {
         return TC_ACT_SHOT;
     }
-    let owner = proxy::owner(&ctx, &packet);
+    let owner = proxy::owner(&ctx, packet);
     if owner == Owner::Proxy {
         return proxy::deliver(&ctx, &iface);
     }
-    match proxy::take(&ctx, &packet, owner) {
+    let taken = if packet.piece { Err(drop::FRAGMENT) } else { proxy::take(&ctx, packet, owner) };
+    match taken {
         Ok(action) => action,
         Err(reason) => {
-            let source = policy::resolve(&packet.source);
-            let destination = policy::resolve(&packet.destination);
-            deny(&ctx, &packet, &source, &destination, INGRESS, reason)
+            let epoch = Epoch::now();
+            let source = epoch.resolve(&packet.source);
+            let destination = epoch.resolve(&packet.destination);
+            deny(&ctx, packet, &source, &destination, INGRESS, reason, 0)
         }
     }
 }
@@ -194,12 +201,20 @@ pub fn reopen(ctx: SkLookupContext) -> u32 {
 
 /// The second half of a packet's way, the same for pods and for outside.
 #[inline(always)]
-fn decide(ctx: &TcContext, iface: &Iface, packet: &Packet, source: &AddrInfo, destination: &AddrInfo) -> i32 {
+fn decide(
+    ctx: &TcContext,
+    epoch: Epoch,
+    iface: &Iface,
+    packet: &Packet,
+    source: &AddrInfo,
+    destination: &AddrInfo,
+) -> i32 {
     if source.endpoint == 0 && destination.endpoint == 0 && !packet.is_icmp_error() && packet.protocol != TCP {
         return TCX_NEXT;
     }
+    packet.remember_pieces();
     let mut owner = Owner::Nobody;
-    if packet.protocol == TCP && !packet.fragment {
+    if packet.protocol == TCP && !packet.portless {
         owner = proxy::owner(ctx, packet);
         if owner == Owner::Proxy {
             return proxy::deliver(ctx, iface);
@@ -214,7 +229,7 @@ fn decide(ctx: &TcContext, iface: &Iface, packet: &Packet, source: &AddrInfo, de
             }
             known = flows::quoted(&quoted);
             if known != Known::New {
-                let other = policy::resolve(&quoted.destination);
+                let other = epoch.resolve(&quoted.destination);
                 question = policy::Question::new(&quoted, destination, &other, known == Known::Reply);
                 known = Known::Reply;
             }
@@ -225,19 +240,41 @@ fn decide(ctx: &TcContext, iface: &Iface, packet: &Packet, source: &AddrInfo, de
             question = policy::Question::new(packet, source, destination, true);
         }
     }
-    match policy::judge(&question) {
-        Verdict::Allow { .. } if known == Known::Reply => TCX_NEXT,
-        Verdict::Allow { direction, cookie } => {
+    let verdict = policy::judge(epoch, question);
+    let policy::Verdict { direction, cookie, .. } = verdict;
+    match verdict.action {
+        PASS if known == Known::Reply => TCX_NEXT,
+        PASS => {
+            let new = known == Known::New && (source.endpoint | destination.endpoint) != 0;
+            if new && verdict.audited {
+                record::count(ctx, COUNT_AUDITED, verdict.audit_direction);
+                record::audited(packet, source, destination, verdict.audit_direction, verdict.audit_cookie);
+            }
+            // Nothing about showing may cost a packet: what the proxy cannot get goes on.
+            if verdict.show
+                && packet.is_syn()
+                && !packet.piece
+                && proxy::listens(packet)
+                && let Ok(action) = proxy::accept(ctx, iface, packet, owner)
+            {
+                record::count(ctx, COUNT_REDIRECTED, direction);
+                record::redirected(packet, source, destination, direction, cookie);
+                return action;
+            }
             record::count(ctx, COUNT_FORWARDED, direction);
-            if known == Known::New && (source.endpoint | destination.endpoint) != 0 {
+            if new {
                 flows::open(packet);
-                record::forwarded(packet, source, destination, direction, cookie);
+                if !verdict.audited {
+                    record::forwarded(packet, source, destination, direction, cookie);
+                }
             }
             TCX_NEXT
         }
+        // The listener is found by the first header, and forgotten where the pieces are put together.
+        REDIRECT if packet.piece => deny(ctx, packet, source, destination, direction, drop::FRAGMENT, cookie),
         // A packet of a connection that was open before a rule for requests came gets a reset from the listener, in
         // either direction: it must not go past the proxy, and shall not hang.
-        Verdict::Redirect { direction, cookie } => match proxy::accept(ctx, iface, packet, owner) {
+        REDIRECT => match proxy::accept(ctx, iface, packet, owner) {
             Ok(action) => {
                 if packet.is_syn() {
                     record::count(ctx, COUNT_REDIRECTED, direction);
@@ -245,9 +282,9 @@ fn decide(ctx: &TcContext, iface: &Iface, packet: &Packet, source: &AddrInfo, de
                 }
                 action
             }
-            Err(reason) => deny(ctx, packet, source, destination, direction, reason),
+            Err(reason) => deny(ctx, packet, source, destination, direction, reason, cookie),
         },
-        Verdict::Drop { direction, reason } => deny(ctx, packet, source, destination, direction, reason),
+        reason => deny(ctx, packet, source, destination, direction, reason, cookie),
     }
 }
 
@@ -263,8 +300,8 @@ fn quoted_of_exchange(ctx: &TcContext, error: &Packet, source: &AddrInfo) -> Opt
 /// Whether the pod behind `iface` may say in ARP or neighbour discovery that it has this address: its own, or one that
 /// nobody is known to have.
 #[inline(always)]
-fn may_claim(iface: &Iface, address: &weir_abi::Addr) -> bool {
-    let owner = policy::resolve(address);
+fn may_claim(epoch: Epoch, iface: &Iface, address: &weir_abi::Addr) -> bool {
+    let owner = epoch.resolve(address);
     owner.endpoint == iface.endpoint || matches!(owner.identity, WORLD_IPV4 | WORLD_IPV6)
 }
 
@@ -277,9 +314,17 @@ fn stays_on_link(iface: &Iface, packet: &Packet, destination: &AddrInfo) -> bool
 }
 
 #[inline(always)]
-fn deny(ctx: &TcContext, packet: &Packet, from: &AddrInfo, to: &AddrInfo, direction: u8, reason: u8) -> i32 {
+fn deny(
+    ctx: &TcContext,
+    packet: &Packet,
+    from: &AddrInfo,
+    to: &AddrInfo,
+    direction: u8,
+    reason: u8,
+    cookie: u32,
+) -> i32 {
     record::count(ctx, reason, direction);
-    record::dropped(packet, from, to, direction, reason);
+    record::dropped(packet, from, to, direction, reason, cookie);
     TC_ACT_SHOT
 }
 
@@ -304,10 +349,11 @@ fn known_interface(ifindex: u32) -> Option<Iface> {
     unsafe { maps::IFACES.get(ifindex).copied() }
 }
 
+/// Whether the endpoint's policy may deny something that is sent to it.
 #[inline(always)]
-fn enforces_ingress(endpoint: u32) -> bool {
-    // SAFETY: the value is read once.
-    unsafe { maps::ENDPOINTS.get(endpoint) }.is_some_and(|endpoint| endpoint.flags & ENFORCE_INGRESS != 0)
+fn enforces_ingress(epoch: Epoch, endpoint: u32) -> bool {
+    let denying = flag(DEFAULT_DENY, INGRESS) | flag(DENIES, INGRESS);
+    epoch.endpoint(endpoint).is_some_and(|endpoint| endpoint.flags & denying != 0)
 }
 
 #[panic_handler]

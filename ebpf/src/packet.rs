@@ -1,10 +1,13 @@
 //! What a program needs to know of a packet: parsed once, from Ethernet to the ports.
 //!
-//! Only what policy can judge is taken apart. A fragment, or a header chain that ends in something unknown, is still a
-//! packet with addresses, and only an entry for all protocols can allow it.
+//! Only what policy can judge is taken apart. A header chain that ends in something unknown is still a packet with
+//! addresses, and only an entry for all protocols can allow it. Of a datagram in pieces the first has the ports, which
+//! the others are judged by; so whether it can be put together again hangs on the verdict about the first alone.
 
-use aya_ebpf::{cty::c_long, programs::TcContext};
-use weir_abi::{Addr, Be16, IFACE_NO_ETHERNET, Iface};
+use aya_ebpf::{bindings::BPF_ANY, cty::c_long, helpers::bpf_ktime_get_ns, programs::TcContext};
+use weir_abi::{Addr, Be16, Fragment, FragmentKey, IFACE_NO_ETHERNET, Iface};
+
+use crate::maps::{FRAGMENTS, PACKET, settle};
 
 const ETH_LEN: usize = 14;
 const ETH_P_IP: u16 = 0x0800;
@@ -20,7 +23,14 @@ pub const ICMP: u8 = 1;
 pub const ICMPV6: u8 = 58;
 const HOP_BY_HOP: u8 = 0;
 const DESTINATION_OPTIONS: u8 = 60;
+const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
+const MOBILITY: u8 = 135;
+const HIP: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// RFC 8200 4.5: how long the pieces of a datagram may take; Linux keeps those of IPv4 for half of it.
+const PIECES_LIFETIME: u64 = 60 * 1_000_000_000;
 
 pub const FIN: u8 = 1;
 pub const SYN: u8 = 2;
@@ -38,8 +48,16 @@ pub struct Packet {
     pub tcp_flags: u8,
     pub icmp_type: u8,
     pub v6: bool,
-    /// Any fragment, the first included: its ports prove nothing about the others'.
-    pub fragment: bool,
+    /// A piece of a datagram.
+    pub piece: bool,
+    /// Not the first.
+    pub later: bool,
+    /// A later piece of a datagram whose first is not known: nobody can tell its ports.
+    pub portless: bool,
+    /// The headers of IPv6 go on behind what is looked at, so any protocol may be inside.
+    pub opaque: bool,
+    /// The datagram's identification, as on the wire.
+    pub id: u32,
     /// Has addresses, but no place on a wire: the ports are cut off, or an IPv6 header has IPv4-mapped addresses, which
     /// would be taken for those of IPv4 here and by many an application (RFC 4942 2.2).
     pub invalid: bool,
@@ -56,8 +74,8 @@ pub enum Frame {
     Foreign,
     /// Says that it is IP or ARP, and is too short or malformed.
     Malformed,
-    /// An IP packet.
-    Ip(Packet),
+    /// An IP packet, in `PACKET`.
+    Ip(&'static Packet),
 }
 
 /// Maps an IPv4 address into the 16 bytes of [`Addr`].
@@ -86,7 +104,11 @@ impl Packet {
             tcp_flags: 0,
             icmp_type: 0,
             v6: false,
-            fragment: false,
+            piece: false,
+            later: false,
+            portless: false,
+            opaque: false,
+            id: 0,
             invalid: false,
             hop_limit: 0,
             l4: 0,
@@ -110,7 +132,7 @@ impl Packet {
             _ => return Frame::Foreign,
         };
         match parsed {
-            Ok(packet) => Frame::Ip(packet),
+            Ok(packet) => settle(&PACKET, 0, packet).map_or(Frame::Malformed, Frame::Ip),
             Err(_) => Frame::Malformed,
         }
     }
@@ -124,11 +146,13 @@ impl Packet {
         let source = mapped([head[12], head[13], head[14], head[15]]);
         let mut packet = Self::between(source, mapped([head[16], head[17], head[18], head[19]]));
         packet.protocol = head[9];
-        // More fragments (0x2000), or an offset (0x1fff).
-        packet.fragment = (head[6] & 0x3f) | head[7] != 0;
+        packet.id = u16::from_ne_bytes([head[4], head[5]]) as u32;
         packet.hop_limit = head[8];
         packet.l4 = at + ((head[0] & 0xf) as usize) * 4;
-        packet.invalid = packet.parse_l4(ctx).is_err();
+        // More fragments (0x2000), or an offset (0x1fff).
+        packet.piece = (head[6] & 0x3f) | head[7] != 0;
+        let later = (head[6] & 0x1f) | head[7] != 0;
+        packet.invalid = packet.parse_l4(ctx, later).is_err();
         Ok(packet)
     }
 
@@ -157,15 +181,66 @@ impl Packet {
             packet.protocol = option[0];
             packet.l4 += (option[1] as usize + 1) * 8;
         }
-        packet.fragment = packet.protocol == FRAGMENT;
-        packet.invalid = packet.parse_l4(ctx).is_err() || is_mapped(&source) || is_mapped(&destination);
+        let mut later = false;
+        if packet.protocol == FRAGMENT {
+            let head: [u8; 8] = ctx.load(packet.l4)?;
+            packet.protocol = head[0];
+            packet.id = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]);
+            packet.l4 += 8;
+            // One with neither an offset nor more to come is whole (RFC 6946).
+            packet.piece = head[2] | (head[3] & 0xf9) != 0;
+            later = head[2] | (head[3] & 0xf8) != 0;
+        }
+        packet.opaque =
+            matches!(packet.protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6);
+        packet.invalid = packet.parse_l4(ctx, later).is_err() || is_mapped(&source) || is_mapped(&destination);
         Ok(packet)
+    }
+
+    #[inline(always)]
+    fn fragment_key(&self) -> FragmentKey {
+        let Self { source, destination, id, protocol, .. } = *self;
+        FragmentKey { source, destination, id, protocol, zero: [0; 3] }
+    }
+
+    /// Keeps the ports of a datagram's first piece for the others. To be called once it is known that the sender is who
+    /// the packet says.
+    #[inline(always)]
+    pub fn remember_pieces(&self) {
+        if !self.piece || self.later {
+            return;
+        }
+        // SAFETY: a helper without arguments.
+        let seen_ns = unsafe { bpf_ktime_get_ns() };
+        let Self { source_port, destination_port, icmp_type, .. } = *self;
+        let first = Fragment { seen_ns, source_port, destination_port, icmp_type, zero: [0; 3] };
+        // Without it the others are dropped, which is what a full map must lead to.
+        let _ = FRAGMENTS.insert(self.fragment_key(), first, BPF_ANY as u64);
+    }
+
+    /// Ports and type from the first piece of the datagram.
+    #[inline(always)]
+    fn recall(&mut self) {
+        let Some(first) = FRAGMENTS.get_ptr(self.fragment_key()) else {
+            self.portless = true;
+            return;
+        };
+        // SAFETY: the pointer comes from the map; a first piece with the same key may replace it, whole.
+        let first = unsafe { *first };
+        // SAFETY: a helper without arguments.
+        let age = unsafe { bpf_ktime_get_ns() }.saturating_sub(first.seen_ns);
+        self.portless = age > PIECES_LIFETIME;
+        self.source_port = first.source_port;
+        self.destination_port = first.destination_port;
+        self.icmp_type = first.icmp_type;
     }
 
     /// Ports, TCP flags or ICMP type. A TCP header cut short is malformed, not portless.
     #[inline(always)]
-    fn parse_l4(&mut self, ctx: &TcContext) -> Result<(), c_long> {
-        if self.fragment {
+    fn parse_l4(&mut self, ctx: &TcContext, later: bool) -> Result<(), c_long> {
+        if later {
+            self.later = true;
+            self.recall();
             return Ok(());
         }
         match self.protocol {
@@ -183,7 +258,7 @@ impl Packet {
             ICMP | ICMPV6 => {
                 let head: [u8; 6] = ctx.load(self.l4)?;
                 self.icmp_type = head[0];
-                if self.is_echo() {
+                if self.query().is_some() {
                     // The identifier ties a reply to its request as a pair of ports would.
                     self.source_port = Be16(u16::from_ne_bytes([head[4], head[5]]));
                     self.destination_port = self.source_port;
@@ -194,11 +269,31 @@ impl Packet {
         Ok(())
     }
 
+    /// For a type of ICMP that asks or answers: the type of the question, and whether this is the answer. All of these
+    /// have an identifier (RFC 792, RFC 950, RFC 4443 4, RFC 6275 6.5, RFC 8335 2).
     #[inline(always)]
-    fn is_echo(&self) -> bool {
-        match self.protocol {
-            ICMP => self.icmp_type == 0 || self.icmp_type == 8,
-            _ => self.icmp_type == 128 || self.icmp_type == 129,
+    fn query(&self) -> Option<(u8, bool)> {
+        let (kind, answer) = match (self.protocol, self.icmp_type) {
+            (ICMP, 8 | 13 | 15 | 17 | 42) | (ICMPV6, 128 | 144 | 160) => (self.icmp_type, false),
+            (ICMP, 0) => (8, true),
+            (ICMP, 14 | 16 | 18 | 43) | (ICMPV6, 129 | 145 | 161) => (self.icmp_type - 1, true),
+            _ => return None,
+        };
+        Some((kind, answer))
+    }
+
+    /// What a policy looks at: the destination port, or, for a reply (`turned`), the port that it was sent to; of ICMP the
+    /// type, or the type that it answers.
+    #[inline(always)]
+    pub fn port_judged(&self, turned: bool) -> Be16 {
+        match (self.protocol, turned) {
+            (ICMP | ICMPV6, false) => Be16::new(self.icmp_type as u16),
+            (ICMP | ICMPV6, true) => match self.query() {
+                Some((kind, _)) => Be16::new(kind as u16),
+                None => Be16::new(self.icmp_type as u16),
+            },
+            (_, false) => self.destination_port,
+            (_, true) => self.source_port,
         }
     }
 
@@ -207,7 +302,7 @@ impl Packet {
     pub fn is_icmp_error(&self) -> bool {
         match (self.protocol, self.v6) {
             (ICMP, false) => matches!(self.icmp_type, 3 | 11 | 12),
-            (ICMPV6, true) => !self.fragment && self.icmp_type < 128,
+            (ICMPV6, true) => !self.portless && self.icmp_type < 128,
             _ => false,
         }
     }
@@ -229,24 +324,34 @@ impl Packet {
             packet.destination = mapped([head[16], head[17], head[18], head[19]]);
             packet.protocol = head[9];
             packet.l4 = at + ((head[0] & 0xf) as usize) * 4;
+            // What follows in a later piece is not a header.
+            if (head[6] & 0x1f) | head[7] != 0 {
+                return None;
+            }
         }
         // An error quotes at least 8 bytes of layer 4: the ports or the identifier, not the TCP flags.
         let head: [u8; 8] = ctx.load(packet.l4).ok()?;
         packet.source_port = Be16(u16::from_ne_bytes([head[0], head[1]]));
         packet.destination_port = Be16(u16::from_ne_bytes([head[2], head[3]]));
         packet.icmp_type = head[0];
-        if (packet.protocol == ICMP || packet.protocol == ICMPV6) && packet.is_echo() {
+        if packet.query().is_some() {
             packet.source_port = Be16(u16::from_ne_bytes([head[4], head[5]]));
             packet.destination_port = packet.source_port;
         }
         packet.tcp_flags = 0;
+        packet.piece = false;
+        packet.later = false;
+        packet.opaque = false;
         Some(packet)
     }
 
-    /// A request of ICMP echo.
+    /// Of ICMP only an answer to a question answers anything, of other protocols any packet may.
     #[inline(always)]
-    pub fn is_echo_request(&self) -> bool {
-        (self.protocol == ICMP && self.icmp_type == 8) || (self.protocol == ICMPV6 && self.icmp_type == 128)
+    pub fn may_answer(&self) -> bool {
+        match self.protocol {
+            ICMP | ICMPV6 => matches!(self.query(), Some((_, true))),
+            _ => true,
+        }
     }
 
     /// Neighbour discovery or multicast listener reports, without which no IPv6 address resolves, as RFC 4861 7.1 and

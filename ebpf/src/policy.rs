@@ -2,33 +2,78 @@
 
 use aya_ebpf::maps::lpm_trie::Key;
 use weir_abi::{
-    ALLOW, Addr, AddrInfo, Be16, EGRESS, ENFORCE_EGRESS, ENFORCE_INGRESS, Endpoint, INGRESS, PREFIX_PORT, PolicyEntry,
-    PolicyKey, REDIRECT, drop,
+    AUDIT_DENY, Addr, AddrInfo, Be16, DEFAULT_DENY, DENIES, EGRESS, Endpoint, HAS_ENTRIES, INGRESS, PREFIX_PORT,
+    PREFIX_PROTOCOL, PolicyEntry, PolicyKey, VERDICT_ALLOW, VERDICT_DENY, VERDICT_NONE, VERDICT_REDIRECT, drop, flag,
 };
 
 use crate::{
-    maps::{ADDRS, ENDPOINTS, POLICY},
+    maps::{ADDRS, ENDPOINTS, EPOCH, POLICY, QUESTION, VERDICTS, settle},
     packet::{Packet, TCP},
 };
 
 /// Identity of the node.
 pub const HOST: u32 = 1;
 
-/// What is to be done with a packet, and whose entry says so.
+/// The version of addresses and endpoints in force: one look for all that is asked about a packet.
 #[derive(Clone, Copy)]
-pub enum Verdict {
-    Allow { direction: u8, cookie: u32 },
-    Redirect { direction: u8, cookie: u32 },
-    Drop { direction: u8, reason: u8 },
+pub struct Epoch(usize);
+
+impl Epoch {
+    /// As of now.
+    #[inline(always)]
+    pub fn now() -> Self {
+        Self(EPOCH.get(0).map_or(0, |epoch| *epoch as usize & 1))
+    }
+
+    /// Who is behind an address. The agent keeps entries of length 0 and 96 (all of IPv6, all of IPv4), so something is
+    /// always found; without them the peer is identity 0, which only entries about everybody allow.
+    #[inline(always)]
+    pub fn resolve(self, addr: &Addr) -> AddrInfo {
+        match ADDRS.get(Key::new(128, *addr)) {
+            Some([first, _]) if self.0 == 0 => *first,
+            Some([_, second]) => *second,
+            None => AddrInfo { identity: 0, endpoint: 0 },
+        }
+    }
+
+    /// An endpoint's policy.
+    #[inline(always)]
+    pub fn endpoint(self, number: u32) -> Option<Endpoint> {
+        // SAFETY: the value is copied at once; a concurrent write gives the old or the new one, both whole.
+        match unsafe { ENDPOINTS.get(number) } {
+            Some([first, _]) if self.0 == 0 => Some(*first),
+            Some([_, second]) => Some(*second),
+            None => None,
+        }
+    }
 }
 
-/// Who is behind an address. The agent keeps entries of length 0 and 96 (all of IPv6, all of IPv4), so something is
-/// always found; without them the peer is identity 0, which no entry allows.
-#[inline(always)]
-pub fn resolve(addr: &Addr) -> AddrInfo {
-    match ADDRS.get(Key::new(128, *addr)) {
-        Some(info) => *info,
-        None => AddrInfo { identity: 0, endpoint: 0 },
+/// What is to be done with a packet: [`PASS`], [`REDIRECT`], or a drop reason, which are all greater. Not an enum with
+/// the reason inside: "R5 !read_ok", for the reason that isn't there.
+pub type Action = u8;
+pub const PASS: Action = 0;
+/// To the proxy, or nowhere.
+pub const REDIRECT: Action = 1;
+
+/// What is to be done with a packet, and whose entry says so.
+#[derive(Clone, Copy)]
+pub struct Verdict {
+    pub action: Action,
+    /// Whose policy decided.
+    pub direction: u8,
+    pub cookie: u32,
+    /// A passing connection shall be shown to the proxy, if there is one.
+    pub show: bool,
+    /// The audited policies would deny what passes.
+    pub audited: bool,
+    pub audit_direction: u8,
+    pub audit_cookie: u32,
+}
+
+impl Verdict {
+    #[inline(always)]
+    fn new(action: Action, direction: u8, cookie: u32) -> Self {
+        Self { action, direction, cookie, show: false, audited: false, audit_direction: direction, audit_cookie: 0 }
     }
 }
 
@@ -38,83 +83,122 @@ pub struct Question {
     pub source: AddrInfo,
     pub destination: AddrInfo,
     pub protocol: u8,
-    /// Destination port.
+    /// Destination port, or type of ICMP.
     pub port: Be16,
-    pub fragment: bool,
+    /// Nobody can tell the port.
+    pub portless: bool,
+    /// Nobody can tell the protocol.
+    pub opaque: bool,
 }
 
 impl Question {
     /// About the packet itself, or, turned, about the one that it answers.
     #[inline(always)]
     pub fn new(packet: &Packet, source: &AddrInfo, destination: &AddrInfo, turned: bool) -> Self {
-        let (source, destination, port) = match turned {
-            true => (*destination, *source, packet.source_port),
-            false => (*source, *destination, packet.destination_port),
-        };
-        Self { source, destination, protocol: packet.protocol, port, fragment: packet.fragment }
+        let (source, destination) = if turned { (*destination, *source) } else { (*source, *destination) };
+        let Packet { protocol, portless, opaque, .. } = *packet;
+        Self { source, destination, protocol, port: packet.port_judged(turned), portless, opaque }
     }
 }
 
 /// Judges both sides that this node enforces: egress of the source, ingress of the destination.
 #[inline(always)]
-pub fn judge(question: &Question) -> Verdict {
+pub fn judge(epoch: Epoch, question: Question) -> Verdict {
+    let nothing = Verdict::new(drop::POLICY_DENIED, EGRESS, 0);
+    let Some(question) = settle(&QUESTION, 0, question) else { return nothing };
     let Question { source, destination, .. } = question;
-    let egress = judge_side(question, source.endpoint, EGRESS, destination.identity);
-    if let Verdict::Drop { .. } = egress {
-        return egress;
-    }
+    let egress = judge_side(epoch, question, source.endpoint, EGRESS, destination.identity);
+    let Some(egress) = settle(&VERDICTS, EGRESS as u32, egress) else { return nothing };
     // The node may always reach its pods. Its own packets are not judged, so this is about their replies: `from_net`
     // and `from_pod` let nobody speak with the node's address.
-    if source.identity == HOST {
-        return egress;
+    if egress.action > REDIRECT || source.identity == HOST {
+        return *egress;
     }
-    let ingress = judge_side(question, destination.endpoint, INGRESS, source.identity);
-    match (egress, ingress) {
-        (_, Verdict::Drop { .. } | Verdict::Redirect { .. }) => ingress,
-        (Verdict::Redirect { .. }, _) => egress,
-        // An allow with a rule explains more than the default.
-        (Verdict::Allow { cookie: 0, .. }, _) => ingress,
-        _ => egress,
+    let ingress = judge_side(epoch, question, destination.endpoint, INGRESS, source.identity);
+    let Some(ingress) = settle(&VERDICTS, INGRESS as u32, ingress) else { return nothing };
+    // An allow with a rule explains more than the default.
+    let ingress_decides = ingress.action != PASS || (egress.action == PASS && egress.cookie == 0);
+    let decides = if ingress_decides { ingress } else { egress };
+    let audited = if egress.audited { egress } else { ingress };
+    Verdict {
+        show: egress.show | ingress.show,
+        audited: audited.audited,
+        audit_direction: audited.audit_direction,
+        audit_cookie: audited.audit_cookie,
+        ..*decides
     }
 }
 
 #[inline(always)]
-fn judge_side(question: &Question, endpoint: u32, direction: u8, peer: u32) -> Verdict {
-    let enforced = if direction == INGRESS { ENFORCE_INGRESS } else { ENFORCE_EGRESS };
-    let default = Verdict::Allow { direction, cookie: 0 };
+fn judge_side(epoch: Epoch, question: &Question, endpoint: u32, direction: u8, peer: u32) -> Verdict {
+    let verdict = |action| Verdict::new(action, direction, 0);
     if endpoint == 0 {
-        return default;
+        return verdict(PASS);
     }
-    // SAFETY: the value is copied at once; a concurrent write gives the old or the new policy, both whole.
-    let Some(&Endpoint { slot, flags }) = (unsafe { ENDPOINTS.get(endpoint) }) else {
+    let Some(Endpoint { slot, flags }) = epoch.endpoint(endpoint) else {
         // An address points to an endpoint that has no policy yet: fail closed.
-        return Verdict::Drop { direction, reason: drop::POLICY_DENIED };
+        return verdict(drop::POLICY_DENIED);
     };
-    if flags & enforced == 0 {
-        return default;
+    let says = |what| flags & flag(what, direction) != 0;
+    let mut entry = PolicyEntry::default();
+    if says(HAS_ENTRIES) {
+        // Where the protocol cannot be told, no entry for protocol 0 exists, so one for every protocol is found.
+        let protocol = if question.opaque { 0 } else { question.protocol };
+        let key = PolicyKey { slot, peer, direction, protocol, port: question.port };
+        let prefix = if question.portless { PREFIX_PROTOCOL } else { PREFIX_PORT };
+        entry = stronger(lookup(prefix, key), lookup(prefix, PolicyKey { peer: 0, ..key }));
     }
-    // Without a port to look at, protocol 0 finds nothing but an entry for every protocol.
-    let protocol = if question.fragment { 0 } else { question.protocol };
-    let key = PolicyKey { slot, peer, direction, protocol, port: question.port };
-    let entry = stronger(lookup(key), lookup(PolicyKey { peer: 0, ..key }));
-    match entry.verdict {
-        ALLOW => Verdict::Allow { direction, cookie: entry.cookie },
-        REDIRECT if question.protocol == TCP => Verdict::Redirect { direction, cookie: entry.cookie },
-        _ if question.fragment => Verdict::Drop { direction, reason: drop::FRAGMENT },
-        _ => Verdict::Drop { direction, reason: drop::POLICY_DENIED },
+    let tcp = question.protocol == TCP;
+    let action = match entry.verdict {
+        VERDICT_DENY => drop::POLICY_DENY,
+        VERDICT_REDIRECT if tcp => REDIRECT,
+        VERDICT_REDIRECT => drop::POLICY_DENIED,
+        VERDICT_ALLOW => PASS,
+        _ if !says(DEFAULT_DENY) => PASS,
+        _ if question.portless => drop::FRAGMENT,
+        _ => drop::POLICY_DENIED,
+    };
+    if action == PASS && question.opaque && says(DENIES) {
+        return verdict(drop::UNKNOWN_PROTOCOL);
+    }
+    let audited = match entry.audited {
+        VERDICT_DENY => true,
+        VERDICT_REDIRECT => !tcp,
+        VERDICT_NONE => says(AUDIT_DENY),
+        _ => false,
+    };
+    let passes = action == PASS;
+    Verdict {
+        action,
+        direction,
+        cookie: entry.cookie,
+        show: passes && tcp && (entry.observe != 0 || entry.audited == VERDICT_REDIRECT),
+        audited: passes && audited,
+        audit_direction: direction,
+        audit_cookie: entry.audit_cookie,
     }
 }
 
 #[inline(always)]
-fn lookup(key: PolicyKey) -> PolicyEntry {
-    match POLICY.get(Key::new(PREFIX_PORT, key)) {
+fn lookup(prefix: u32, key: PolicyKey) -> PolicyEntry {
+    match POLICY.get(Key::new(prefix, key)) {
         Some(entry) => *entry,
-        None => PolicyEntry { verdict: 0, cookie: 0 },
+        None => PolicyEntry::default(),
     }
 }
 
-/// Redirect outranks allow, allow outranks nothing.
+/// Denial outranks redirect, redirect allowance, and that nothing; of what is in force and of what is audited alike.
 #[inline(always)]
 fn stronger(a: PolicyEntry, b: PolicyEntry) -> PolicyEntry {
-    if b.verdict > a.verdict { b } else { a }
+    let mut entry = a;
+    if b.verdict > a.verdict {
+        entry.verdict = b.verdict;
+        entry.cookie = b.cookie;
+    }
+    if b.audited > a.audited {
+        entry.audited = b.audited;
+        entry.audit_cookie = b.audit_cookie;
+    }
+    entry.observe |= b.observe;
+    entry
 }

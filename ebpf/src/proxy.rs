@@ -125,6 +125,22 @@ pub fn accept(ctx: &TcContext, iface: &Iface, packet: &Packet, owner: Owner) -> 
     take(ctx, packet, owner)
 }
 
+/// Whether the proxy listens for connections of the packet's family.
+#[inline(always)]
+pub fn listens(packet: &Packet) -> bool {
+    let index = if packet.v6 { LISTENER_SLOTS } else { 0 };
+    // SAFETY: a socket found in the map is referenced and released here; the map's type is a sockmap.
+    unsafe {
+        let map = (&raw const LISTENERS).cast_mut().cast();
+        let listener = bpf_map_lookup_elem(map, (&raw const index).cast());
+        if listener.is_null() {
+            return false;
+        }
+        bpf_sk_release(listener);
+        true
+    }
+}
+
 /// Gives a packet that is in the IP path to a listener.
 #[inline(always)]
 pub fn take(ctx: &TcContext, packet: &Packet, owner: Owner) -> Result<i32, u8> {

@@ -1,7 +1,9 @@
 //! Counters and events.
 
 use aya_ebpf::programs::TcContext;
-use weir_abi::{AddrInfo, COUNT_LOST_EVENTS, EVENT_DROPPED, EVENT_FORWARDED, EVENT_REDIRECTED, Event, counter_index};
+use weir_abi::{
+    AddrInfo, COUNT_LOST_EVENTS, EVENT_AUDITED, EVENT_DROPPED, EVENT_FORWARDED, EVENT_REDIRECTED, Event, counter_index,
+};
 
 use crate::{
     maps::{COUNTERS, EVENTS},
@@ -34,10 +36,16 @@ pub fn redirected(packet: &Packet, from: &AddrInfo, to: &AddrInfo, direction: u8
     emit(packet, from, to, EVENT_REDIRECTED, 0, direction, cookie);
 }
 
-/// A dropped packet.
+/// A new connection that passes, though the audited policies would have denied it.
 #[inline(always)]
-pub fn dropped(packet: &Packet, from: &AddrInfo, to: &AddrInfo, direction: u8, reason: u8) {
-    emit(packet, from, to, EVENT_DROPPED, reason, direction, 0);
+pub fn audited(packet: &Packet, from: &AddrInfo, to: &AddrInfo, direction: u8, cookie: u32) {
+    emit(packet, from, to, EVENT_AUDITED, 0, direction, cookie);
+}
+
+/// A dropped packet (`cookie` names the entry that denies it, if one does).
+#[inline(always)]
+pub fn dropped(packet: &Packet, from: &AddrInfo, to: &AddrInfo, direction: u8, reason: u8, cookie: u32) {
+    emit(packet, from, to, EVENT_DROPPED, reason, direction, cookie);
 }
 
 #[inline(always)]

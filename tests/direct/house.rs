@@ -49,6 +49,8 @@ fn drop_reasons_have_one_number_on_both_sides() {
         (weir_abi::drop::FRAGMENT, DropReason::FragmentNotSupported),
         (weir_abi::drop::PROXY_MISSING, DropReason::ProxyMissing),
         (weir_abi::drop::PROXY_ASSIGN, DropReason::ProxyAssignFailed),
+        (weir_abi::drop::UNKNOWN_PROTOCOL, DropReason::UnknownL4Protocol),
+        (weir_abi::drop::POLICY_DENY, DropReason::PolicyDeny),
     ];
     for (number, reason) in rows {
         assert_eq!(DropReason::from_number(number), Some(reason));

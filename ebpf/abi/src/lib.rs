@@ -5,7 +5,7 @@
 #![no_std]
 
 /// Directory below the bpffs instance; grows with every incompatible change of a map's layout.
-pub const LAYOUT: &str = "v1";
+pub const LAYOUT: &str = "v2";
 
 /// Bits of a packet's and socket's mark that weir uses. Kubernetes (0x4000, 0x8000), Cilium (0x0f00 and the upper
 /// half) and Calico (the upper half) leave these two alone.
@@ -49,7 +49,13 @@ pub const IFACE_BRIDGE_PORT: u32 = 1;
 /// [`Iface::flags`]: what comes in by the device begins with the IP header (tunnels).
 pub const IFACE_NO_ETHERNET: u32 = 2;
 
-/// Value of `ADDRS` (LPM key: [`Addr`]): who is behind an address.
+/// A value in two versions, of which the *epoch* (`EPOCH`, an array of one) tells the one in force: number epoch & 1.
+///
+/// A change writes the other version wherever it changes something, then the epoch, in one write, then the version that
+/// was in force. So every packet is judged by all of the old state, or by all of the new.
+pub type Versions<T> = [T; 2];
+
+/// Value of `ADDRS`, in two versions (LPM key: [`Addr`]): who is behind an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AddrInfo {
@@ -59,21 +65,31 @@ pub struct AddrInfo {
     pub endpoint: u32,
 }
 
-/// Value of `ENDPOINTS` (key: endpoint number).
+/// Value of `ENDPOINTS`, in two versions (key: endpoint number).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Endpoint {
-    /// Which entries of `POLICY` are this endpoint's. Writing it is the atomic switch from one policy to the next.
+    /// Which entries of `POLICY` are this endpoint's.
     pub slot: u32,
-    /// `ENFORCE_*`.
+    /// `DEFAULT_DENY`, `AUDIT_DENY`, `HAS_ENTRIES`, `DENIES`, each for both directions: see [`flag`].
     pub flags: u32,
 }
-/// [`Endpoint::flags`]: ingress that no entry allows is dropped.
-pub const ENFORCE_INGRESS: u32 = 1;
-/// [`Endpoint::flags`]: egress that no entry allows is dropped.
-pub const ENFORCE_EGRESS: u32 = 2;
+/// For [`flag`]: what no entry allows is dropped.
+pub const DEFAULT_DENY: u32 = 0;
+/// For [`flag`]: what no entry allows, the audited rules included, is recorded.
+pub const AUDIT_DENY: u32 = 1;
+/// For [`flag`]: there are entries to look up.
+pub const HAS_ENTRIES: u32 = 2;
+/// For [`flag`]: entries may deny, so what hides its port is dropped.
+pub const DENIES: u32 = 3;
 
-/// Data of the LPM key of `POLICY`. Prefix lengths: [`PREFIX_PEER`], [`PREFIX_PROTOCOL`], [`PREFIX_PORT`].
+/// The bit of [`Endpoint::flags`] that says `what` of `direction`.
+pub const fn flag(what: u32, direction: u8) -> u32 {
+    1 << (what * 2 + (direction & 1) as u32)
+}
+
+/// Data of the LPM key of `POLICY`. Prefix lengths: [`PREFIX_PEER`]; [`PREFIX_PROTOCOL`], and up to [`PREFIX_PORT`] one
+/// more for each leading bit of the port that counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PolicyKey {
@@ -85,7 +101,7 @@ pub struct PolicyKey {
     pub direction: u8,
     /// IP protocol number; only looked at from [`PREFIX_PROTOCOL`] on.
     pub protocol: u8,
-    /// Destination port; only looked at with [`PREFIX_PORT`].
+    /// Destination port, or type of an ICMP message; looked at beyond [`PREFIX_PROTOCOL`].
     pub port: Be16,
 }
 /// Prefix length of an entry for every protocol and port.
@@ -99,19 +115,32 @@ pub const INGRESS: u8 = 0;
 /// [`PolicyKey::direction`]: from the endpoint.
 pub const EGRESS: u8 = 1;
 
-/// Value of `POLICY`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Value of `POLICY`: the strongest verdict of all rules that cover the key. Of the two entries found, for the peer and
+/// for everybody, the stronger decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct PolicyEntry {
-    /// [`ALLOW`] or [`REDIRECT`]; the greater outranks.
-    pub verdict: u32,
-    /// Which rule this is, for the agent's explanation.
+    /// `VERDICT_*`: what the rules in force say.
+    pub verdict: u8,
+    /// `VERDICT_*`: what they and the audited rules say together.
+    pub audited: u8,
+    /// 1 if connections that pass shall be shown to the proxy.
+    pub observe: u8,
+    /// Always 0.
+    pub zero: u8,
+    /// The number of the rule behind `verdict`, or 0.
     pub cookie: u32,
+    /// The number of the rule behind `audited`, or 0.
+    pub audit_cookie: u32,
 }
-/// [`PolicyEntry::verdict`]: let pass.
-pub const ALLOW: u32 = 1;
-/// [`PolicyEntry::verdict`]: hand TCP to the proxy.
-pub const REDIRECT: u32 = 2;
+/// The direction's default decides.
+pub const VERDICT_NONE: u8 = 0;
+/// Let pass.
+pub const VERDICT_ALLOW: u8 = 1;
+/// Hand TCP to the proxy, drop anything else.
+pub const VERDICT_REDIRECT: u8 = 2;
+/// Drop.
+pub const VERDICT_DENY: u8 = 3;
 
 /// Key of `FLOWS`, the connection tracking: a 5-tuple with its two ends in ascending order of (address, port).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,6 +172,38 @@ pub struct FlowState {
     pub closing: u32,
 }
 
+/// Key of `FRAGMENTS`: a datagram that comes in pieces (RFC 791 3.2, RFC 8200 4.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FragmentKey {
+    /// Source address.
+    pub source: Addr,
+    /// Destination address.
+    pub destination: Addr,
+    /// The datagram's identification, as on the wire; the upper half of IPv4's is 0.
+    pub id: u32,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Always 0.
+    pub zero: [u8; 3],
+}
+
+/// Value of `FRAGMENTS`: what only the first piece tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Fragment {
+    /// `bpf_ktime_get_ns` of the first piece.
+    pub seen_ns: u64,
+    /// Source port; the identifier of an ICMP query.
+    pub source_port: Be16,
+    /// Destination port; the identifier of an ICMP query.
+    pub destination_port: Be16,
+    /// ICMP type.
+    pub icmp_type: u8,
+    /// Always 0.
+    pub zero: [u8; 3],
+}
+
 /// Value of `COUNTERS` (per CPU; key: [`counter_index`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -160,6 +221,8 @@ pub const COUNT_FORWARDED: u8 = 1;
 pub const COUNT_REDIRECTED: u8 = 2;
 /// Counter "reason" of events that found the ring buffer full.
 pub const COUNT_LOST_EVENTS: u8 = 3;
+/// Counter "reason" of packets that passed and that the audited policies would have denied.
+pub const COUNT_AUDITED: u8 = 4;
 
 /// The index in `COUNTERS` of a reason (`COUNT_*` or `DROP_*`) and direction.
 pub const fn counter_index(reason: u8, direction: u8) -> u32 {
@@ -174,7 +237,9 @@ pub mod drop {
     pub const POLICY_DENIED: u8 = 133;
     /// The packet cannot be parsed.
     pub const INVALID_PACKET: u8 = 134;
-    /// A fragment, where only a rule for ports could allow it.
+    /// A protocol that cannot be told, where a rule might deny it.
+    pub const UNKNOWN_PROTOCOL: u8 = 142;
+    /// A fragment that hides its port, where only a rule for ports could allow it.
     pub const FRAGMENT: u8 = 157;
     /// A packet for an address that is not the endpoint's.
     pub const UNKNOWN_DESTINATION: u8 = 151;
@@ -182,6 +247,8 @@ pub mod drop {
     pub const PROXY_MISSING: u8 = 178;
     /// `bpf_sk_assign` refused.
     pub const PROXY_ASSIGN: u8 = 179;
+    /// An entry denies it.
+    pub const POLICY_DENY: u8 = 181;
 }
 
 /// A record in the ring buffer `EVENTS`.
@@ -214,7 +281,7 @@ pub struct Event {
     pub source_identity: u32,
     /// Destination identity.
     pub destination_identity: u32,
-    /// [`PolicyEntry::cookie`] of the entry that decided, or 0.
+    /// [`PolicyEntry::cookie`] of the entry that decided, for [`EVENT_AUDITED`] [`PolicyEntry::audit_cookie`]; or 0.
     pub cookie: u32,
 }
 /// [`Event::kind`]: a new connection passes.
@@ -223,6 +290,8 @@ pub const EVENT_FORWARDED: u8 = 1;
 pub const EVENT_REDIRECTED: u8 = 2;
 /// [`Event::kind`]: a packet was dropped.
 pub const EVENT_DROPPED: u8 = 3;
+/// [`Event::kind`]: a new connection passes, and the audited policies would have denied it.
+pub const EVENT_AUDITED: u8 = 4;
 
 /// Value of `CONFIG` (array of one).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -244,7 +313,9 @@ const _: () = assert!(size_of::<Iface>() == 8);
 const _: () = assert!(size_of::<AddrInfo>() == 8);
 const _: () = assert!(size_of::<Endpoint>() == 8);
 const _: () = assert!(size_of::<PolicyKey>() == 12);
-const _: () = assert!(size_of::<PolicyEntry>() == 8);
+const _: () = assert!(size_of::<PolicyEntry>() == 12);
+const _: () = assert!(size_of::<FragmentKey>() == 40);
+const _: () = assert!(size_of::<Fragment>() == 16);
 const _: () = assert!(size_of::<FlowKey>() == 40);
 const _: () = assert!(size_of::<FlowState>() == 16);
 const _: () = assert!(size_of::<Event>() == 56);
