@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{MapData, PerCpuArray};
-use weir_abi::{COUNT_FORWARDED, COUNT_LOST_EVENTS, COUNT_REDIRECTED, Counter, EGRESS, INGRESS, counter_index};
+use weir_abi::{
+    COUNT_AUDITED, COUNT_FORWARDED, COUNT_LOST_EVENTS, COUNT_REDIRECTED, Counter, EGRESS, INGRESS, counter_index,
+};
 use weir_model::{flow::DropReason, resolved::Direction};
 
 use crate::{Error, raw::Raw};
@@ -21,7 +23,7 @@ impl Counters {
     pub fn read(&self) -> Result<BTreeMap<(u8, Direction), Counter>, Error> {
         let mut counters = BTreeMap::new();
         let reasons = DropReason::ALL.map(|reason| reason as u8).into_iter();
-        let reasons = reasons.chain([COUNT_FORWARDED, COUNT_REDIRECTED, COUNT_LOST_EVENTS]);
+        let reasons = reasons.chain([COUNT_FORWARDED, COUNT_REDIRECTED, COUNT_LOST_EVENTS, COUNT_AUDITED]);
         for (reason, direction) in reasons.flat_map(|reason| [(reason, INGRESS), (reason, EGRESS)]) {
             let index = counter_index(reason, direction);
             let per_cpu = self.map.get(&index, 0).map_err(|e| Error::map("read", "COUNTERS", e))?;

@@ -1,25 +1,27 @@
 //! The loaded programs and the open maps: the only place that writes to them.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key},
     programs::{
         LinkOrder, ProgramError, SchedClassifier, SkLookup, TcAttachType,
         links::{FdLink, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
-use weir_abi::{Addr, AddrInfo, Config, Counter, Endpoint, Iface, PolicyEntry, PolicyKey};
+use weir_abi::{Addr, AddrInfo, Be16, Config, Counter, Endpoint, Iface, PolicyEntry, PolicyKey, Versions};
 
 use crate::{
     Error,
     counters::Counters,
     events::Events,
+    lpm::Prefix,
     pins::Pins,
-    plan::{Hook, State},
-    raw::Raw,
+    plan::Hook,
+    raw::{self, Raw},
+    state::{EntryParts, State},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf"));
@@ -33,7 +35,7 @@ const LOOKUP: &str = "reopen";
 /// Capacities of the maps whose size depends on the cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Addresses that weir knows (`ADDRS`); 44 bytes each.
+    /// Addresses that weir knows (`ADDRS`); about 100 bytes each.
     pub addresses: u32,
     /// Policy entries (`POLICY`), of all endpoints together; during a policy change old and new ones both count.
     pub policy_entries: u32,
@@ -64,8 +66,9 @@ pub struct Kernel {
     ebpf: Ebpf,
     sizes: Sizes,
     ifaces: HashMap<MapData, u32, Raw<Iface>>,
-    addrs: LpmTrie<MapData, Addr, Raw<AddrInfo>>,
-    endpoints: HashMap<MapData, u32, Raw<Endpoint>>,
+    epoch: Array<MapData, u32>,
+    addrs: LpmTrie<MapData, Addr, Raw<Versions<AddrInfo>>>,
+    endpoints: HashMap<MapData, u32, Raw<Versions<Endpoint>>>,
     policy: LpmTrie<MapData, Raw<PolicyKey>, Raw<PolicyEntry>>,
     config: Array<MapData, Raw<Config>>,
 }
@@ -94,6 +97,7 @@ impl Kernel {
         Ok(Self {
             pins: pins.clone(),
             ifaces: take(&mut ebpf, "IFACES")?,
+            epoch: take(&mut ebpf, "EPOCH")?,
             addrs: take(&mut ebpf, "ADDRS")?,
             endpoints: take(&mut ebpf, "ENDPOINTS")?,
             policy: take(&mut ebpf, "POLICY")?,
@@ -121,32 +125,39 @@ impl Kernel {
         Ok(Counters { map })
     }
 
+    /// A program, as it is loaded; to run it on packets of one's own, for example.
+    ///
+    /// # Errors
+    /// If the object has none of this name.
+    pub fn program(&mut self, hook: Hook) -> Result<&SchedClassifier, Error> {
+        classifier(&mut self.ebpf, hook.program()).map(|program| &*program)
+    }
+
     /// Reads back what the maps hold, for a reconcile after a restart.
     ///
     /// # Errors
     /// If a map cannot be read.
     pub fn read_state(&self) -> Result<State, Error> {
-        let mut state = State::default();
+        let epoch = self.epoch.get(&0, 0).map_err(|e| Error::map("read", "EPOCH", e))?;
+        let mut state = State { epoch, ..State::default() };
         for entry in self.ifaces.iter() {
             let (ifindex, Raw(iface)) = entry.map_err(|e| Error::map("read", "IFACES", e))?;
             state.ifaces.insert(ifindex, (iface.endpoint, iface.flags));
         }
         for entry in self.addrs.iter() {
-            let (key, Raw(info)) = entry.map_err(|e| Error::map("read", "ADDRS", e))?;
-            state.addresses.insert((key.prefix_len(), key.data()), (info.identity, info.endpoint));
+            let (key, Raw(versions)) = entry.map_err(|e| Error::map("read", "ADDRS", e))?;
+            state.addresses.insert((key.prefix_len(), key.data()), versions);
         }
         for entry in self.endpoints.iter() {
-            let (number, Raw(endpoint)) = entry.map_err(|e| Error::map("read", "ENDPOINTS", e))?;
-            state.endpoints.insert(number, (endpoint.slot, endpoint.flags));
+            let (number, Raw(versions)) = entry.map_err(|e| Error::map("read", "ENDPOINTS", e))?;
+            state.endpoints.insert(number, versions);
         }
         for entry in self.policy.iter() {
             let (key, Raw(entry)) = entry.map_err(|e| Error::map("read", "POLICY", e))?;
             let Raw(data) = key.data();
-            let policy = state.policies.entry(data.slot).or_default();
-            policy.insert(
-                (key.prefix_len(), data.peer, data.direction, data.protocol, data.port.get()),
-                (entry.verdict, entry.cookie),
-            );
+            let parts = (key.prefix_len(), data.peer, data.direction, data.protocol, data.port.get());
+            state.policies.entry(data.slot).or_default().insert(parts, entry);
+            state.policy_entries += 1;
         }
         Ok(state)
     }
@@ -157,16 +168,20 @@ impl Kernel {
     /// If a map cannot be read.
     pub fn fill(&self, state: &State) -> Vec<Fill> {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let policy_entries = state.policies.values().map(BTreeMap::len).sum();
         [
             ("IFACES", count(state.ifaces.len()), 4096),
             ("ADDRS", count(state.addresses.len()), self.sizes.addresses),
             ("ENDPOINTS", count(state.endpoints.len()), 4096),
-            ("POLICY", count(policy_entries), self.sizes.policy_entries),
+            ("POLICY", count(state.policy_entries), self.sizes.policy_entries),
         ]
         .into_iter()
         .map(|(map, entries, capacity)| Fill { map: map.into(), entries, capacity })
         .collect()
+    }
+
+    /// How many policy entries fit.
+    pub(crate) fn policy_capacity(&self) -> usize {
+        usize::try_from(self.sizes.policy_entries).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn put_iface(&mut self, ifindex: u32, iface: Iface) -> Result<(), Error> {
@@ -174,31 +189,39 @@ impl Kernel {
     }
 
     pub(crate) fn remove_iface(&mut self, ifindex: u32) -> Result<(), Error> {
-        self.ifaces.remove(&ifindex).map_err(|e| Error::map("remove from", "IFACES", e))
+        raw::unless_absent(self.ifaces.remove(&ifindex)).map_err(|e| Error::map("remove from", "IFACES", e))
     }
 
-    pub(crate) fn put_address(&mut self, prefix: u32, addr: Addr, info: AddrInfo) -> Result<(), Error> {
-        self.addrs.insert(&Key::new(prefix, addr), Raw(info), 0).map_err(|e| Error::map("write", "ADDRS", e))
+    pub(crate) fn flip(&mut self, epoch: u32) -> Result<(), Error> {
+        self.epoch.set(0, epoch, 0).map_err(|e| Error::map("write", "EPOCH", e))
     }
 
-    pub(crate) fn remove_address(&mut self, prefix: u32, addr: Addr) -> Result<(), Error> {
-        self.addrs.remove(&Key::new(prefix, addr)).map_err(|e| Error::map("remove from", "ADDRS", e))
+    pub(crate) fn put_address(&mut self, (prefix, addr): Prefix, versions: Versions<AddrInfo>) -> Result<(), Error> {
+        self.addrs.insert(&Key::new(prefix, addr), Raw(versions), 0).map_err(|e| Error::map("write", "ADDRS", e))
     }
 
-    pub(crate) fn put_endpoint(&mut self, number: u32, endpoint: Endpoint) -> Result<(), Error> {
-        self.endpoints.insert(number, Raw(endpoint), 0).map_err(|e| Error::map("write", "ENDPOINTS", e))
+    pub(crate) fn remove_address(&mut self, (prefix, addr): Prefix) -> Result<(), Error> {
+        raw::unless_absent(self.addrs.remove(&Key::new(prefix, addr)))
+            .map_err(|e| Error::map("remove from", "ADDRS", e))
+    }
+
+    pub(crate) fn put_endpoint(&mut self, number: u32, versions: Versions<Endpoint>) -> Result<(), Error> {
+        self.endpoints.insert(number, Raw(versions), 0).map_err(|e| Error::map("write", "ENDPOINTS", e))
     }
 
     pub(crate) fn remove_endpoint(&mut self, number: u32) -> Result<(), Error> {
-        self.endpoints.remove(&number).map_err(|e| Error::map("remove from", "ENDPOINTS", e))
+        raw::unless_absent(self.endpoints.remove(&number)).map_err(|e| Error::map("remove from", "ENDPOINTS", e))
     }
 
-    pub(crate) fn put_policy(&mut self, prefix: u32, key: PolicyKey, entry: PolicyEntry) -> Result<(), Error> {
+    pub(crate) fn put_policy(&mut self, slot: u32, key: EntryParts, entry: PolicyEntry) -> Result<(), Error> {
+        let (prefix, key) = policy_key(slot, key);
         self.policy.insert(&Key::new(prefix, Raw(key)), Raw(entry), 0).map_err(|e| Error::map("write", "POLICY", e))
     }
 
-    pub(crate) fn remove_policy(&mut self, prefix: u32, key: PolicyKey) -> Result<(), Error> {
-        self.policy.remove(&Key::new(prefix, Raw(key))).map_err(|e| Error::map("remove from", "POLICY", e))
+    pub(crate) fn remove_policy(&mut self, slot: u32, key: EntryParts) -> Result<(), Error> {
+        let (prefix, key) = policy_key(slot, key);
+        raw::unless_absent(self.policy.remove(&Key::new(prefix, Raw(key))))
+            .map_err(|e| Error::map("remove from", "POLICY", e))
     }
 
     pub(crate) fn set_config(&mut self, config: Config) -> Result<(), Error> {
@@ -258,6 +281,10 @@ impl Kernel {
     }
 }
 
+fn policy_key(slot: u32, (prefix, peer, direction, protocol, port): EntryParts) -> (u32, PolicyKey) {
+    (prefix, PolicyKey { slot, peer, direction, protocol, port: Be16::new(port) })
+}
+
 fn renew(program: &mut SchedClassifier, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let link = SchedClassifierLink::try_from(FdLink::from(PinnedLink::from_pin(path)?))?;
     let id = program.attach_to_link(link)?;
@@ -282,7 +309,7 @@ fn lookup(ebpf: &mut Ebpf) -> Result<&mut SkLookup, Error> {
 
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Error>
 where
-    T: TryFrom<Map, Error = aya::maps::MapError>,
+    T: TryFrom<Map, Error = MapError>,
 {
     let map = ebpf.take_map(name).ok_or_else(|| Error::map("find", name, std::io::Error::other("already taken")))?;
     T::try_from(map).map_err(|e| Error::map("open", name, e))

@@ -9,13 +9,18 @@
 //! What we want ([`weir_model::wanted::Wanted`]) and what the kernel has ([`plan::State`]) are two types; the difference
 //! is a list of [`plan::Action`]s, in an order that never opens a hole.
 
+pub mod book;
 pub mod cleanup;
 pub mod counters;
+pub mod enforce;
 mod error;
 pub mod events;
+pub mod flows;
+pub mod judge;
 pub mod kernel;
 pub mod leftover;
 pub mod listeners;
+pub mod lpm;
 pub mod netlink;
 pub mod pins;
 pub mod plan;
@@ -23,6 +28,7 @@ pub mod probe;
 mod raw;
 pub mod reconcile;
 pub mod routing;
+pub mod state;
 pub mod topology;
 
 pub use error::Error;

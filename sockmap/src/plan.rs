@@ -1,51 +1,28 @@
-//! What differs between what the kernel has and what is wanted, as a list of actions in a safe order: pure.
+//! What is to be written where what is wanted differs from what the kernel has, as a list of actions: pure.
 //!
-//! An endpoint's policy is a *slot*: its number is part of every policy key. A changed policy is written whole under a
-//! fresh slot, then the endpoint's entry is switched to it in one write, then the old slot is removed. So a packet is
-//! judged by the old policy or by the new one, never by a mix. Before and after: what is looked up *through* something
-//! is written before it and removed after it (policy → endpoint → address → device → program).
+//! A change is in force at once, as a whole, however many entries it changes. Three things make it so:
+//! - An endpoint's policy is a *slot*: its number is part of every policy key. New rules are written whole under a fresh
+//!   slot, so that nobody looks at them yet; entries for peers that no address stands for yet, into the live one.
+//! - Addresses and endpoints have two *versions*, and the epoch says which is in force. What changes is written into the
+//!   other one. A new address first says in the version in force what held for it anyway.
+//! - The epoch is written last. What comes later makes both versions the same again, and removes what nobody looks at.
+//!
+//! So before the epoch's write all packets are judged by the old state, and after it by the new, never by a mix. What is
+//! left for later is done at the next occasion, when no program that has read the old epoch can still run.
+//!
+//! Devices are apart from this: a device is known before its program is attached, and forgotten after.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
-use weir_abi::{
-    ALLOW, Addr, EGRESS, ENFORCE_EGRESS, ENFORCE_INGRESS, INGRESS, PREFIX_PEER, PREFIX_PORT, PREFIX_PROTOCOL, REDIRECT,
+use weir_abi::{AddrInfo, Endpoint, PolicyEntry, Versions};
+use weir_model::wanted::PolicyId;
+
+use crate::{
+    book::{Book, Content, Touched},
+    lpm::Prefix,
+    state::{EntryParts, State},
+    topology::Topology,
 };
-use weir_model::{
-    identity::Identity,
-    resolved::{Direction, RuleOrigin},
-    wanted::{EntryKey, KernelPolicy, Wanted},
-};
-
-use crate::{raw, topology::Topology};
-
-/// Prefix length, peer, direction, protocol, port in host byte order: a `PolicyKey` without its slot, in map order.
-pub type EntryKeyParts = (u32, u32, u8, u8, u16);
-/// Verdict and cookie.
-pub type EntryParts = (u32, u32);
-/// The entries of one slot.
-pub type Entries = BTreeMap<EntryKeyParts, EntryParts>;
-
-/// What the maps hold. All numbers are those of `weir-abi`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// ifindex → (endpoint, flags).
-    pub ifaces: BTreeMap<u32, (u32, u32)>,
-    /// (prefix length, address) → (identity, endpoint).
-    pub addresses: BTreeMap<(u32, Addr), (u32, u32)>,
-    /// endpoint → (slot, flags).
-    pub endpoints: BTreeMap<u32, (u32, u32)>,
-    /// slot → entries; a slot without entries is absent.
-    pub policies: BTreeMap<u32, Entries>,
-}
-
-/// What the maps shall hold, and where programs shall be attached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Desired {
-    /// The maps.
-    pub state: State,
-    /// ifindex → device.
-    pub devices: BTreeMap<u32, Device>,
-}
 
 /// A device to attach to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +80,14 @@ impl Hook {
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Add an entry to a slot that no endpoint uses yet.
-    PutPolicy(u32, EntryKeyParts, EntryParts),
-    /// Switch an endpoint to a slot.
-    PutEndpoint(u32, (u32, u32)),
+    /// Add an entry to a slot, where no packet can look it up yet.
+    PutPolicy(u32, EntryParts, PolicyEntry),
+    /// Say what an endpoint is judged by.
+    PutEndpoint(u32, Versions<Endpoint>),
     /// Say who is behind an address.
-    PutAddress((u32, Addr), (u32, u32)),
+    PutAddress(Prefix, Versions<AddrInfo>),
+    /// Put the other versions in force.
+    Flip(u32),
     /// Say whose a device is.
     PutIface(u32, (u32, u32)),
     /// Attach, or renew, a program.
@@ -118,195 +97,184 @@ pub enum Action {
     /// Forget a device.
     RemoveIface(u32),
     /// Forget an address.
-    RemoveAddress((u32, Addr)),
+    RemoveAddress(Prefix),
     /// Forget an endpoint.
     RemoveEndpoint(u32),
-    /// Remove an entry of a slot that no endpoint uses any more.
-    RemovePolicy(u32, EntryKeyParts),
+    /// Remove an entry that no packet looks up any more.
+    RemovePolicy(u32, EntryParts),
 }
 
-/// Names rules by numbers. The number is a hash of the rule's place, so that it survives a restart.
-#[derive(Clone, Debug, Default)]
-pub struct Cookies {
-    by_number: BTreeMap<u32, RuleOrigin>,
+/// What to write, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Up to and including the epoch.
+    pub now: Vec<Action>,
+    /// Before the next plan is made.
+    pub later: Vec<Action>,
 }
 
-impl Cookies {
-    /// The number of a rule; never 0.
-    pub fn number(&mut self, origin: &RuleOrigin) -> u32 {
-        // FNV-1a (draft-eastlake-fnv): stable, unlike std's hasher, and short.
-        let hash = origin
-            .to_string()
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let mut number = hash.max(1);
-        while self.by_number.get(&number).is_some_and(|other| other != origin) {
-            number = number.wrapping_add(1).max(1);
-        }
-        self.by_number.entry(number).or_insert_with(|| origin.clone());
-        number
-    }
-
-    /// The rule behind a number.
-    pub fn origin(&self, number: u32) -> Option<&RuleOrigin> {
-        self.by_number.get(&number)
-    }
-}
-
-/// Translates what is wanted into map contents; slots whose content is already in the kernel are kept.
-pub fn desire(
-    wanted: &Wanted,
-    topology: &Topology,
-    host: impl IntoIterator<Item = IpAddr>,
-    actual: &State,
-    cookies: &mut Cookies,
-) -> Desired {
-    let mut state = State::default();
-    let mut slots: Vec<(&KernelPolicy, u32)> = Vec::new();
-    let mut next = actual.policies.keys().copied().chain(actual.endpoints.values().map(|e| e.0)).max().unwrap_or(0);
-    for (id, endpoint) in &wanted.endpoints {
-        let policy: &KernelPolicy = &endpoint.policy;
-        let known = slots.iter().find(|(other, _)| std::ptr::eq(*other, policy) || *other == policy).map(|(_, s)| *s);
-        let slot = known.unwrap_or_else(|| {
-            let entries = entries(policy, cookies);
-            // Policies that differ in enforcement only share a slot.
-            let shared = state.policies.iter().find(|(_, there)| **there == entries).map(|(slot, _)| *slot);
-            let slot = shared.unwrap_or_else(|| place(&entries, actual, &mut next));
-            if !entries.is_empty() {
-                state.policies.insert(slot, entries);
+/// The writes that make what is touched as it is wanted. Nothing else is looked at.
+pub fn plan(book: &Book, state: &State, touched: &Touched) -> Plan {
+    let mut plan = Plan::default();
+    let mut flip = false;
+    let (active, next) = (state.active(), 1 - state.active());
+    plan_policies(book, state, touched, &mut plan);
+    let mut endpoints_later = Vec::new();
+    for &number in &touched.endpoints {
+        match (book.endpoint(number), state.endpoints.get(&number)) {
+            (Some(wanted), None) => plan.now.push(Action::PutEndpoint(number, [wanted; 2])),
+            (Some(wanted), Some(versions)) => {
+                if let Some((now, changes)) = switch(*versions, wanted, active, next) {
+                    plan.now.push(Action::PutEndpoint(number, now));
+                    if changes {
+                        flip = true;
+                        endpoints_later.push(Action::PutEndpoint(number, [wanted; 2]));
+                    }
+                }
             }
-            slots.push((policy, slot));
-            slot
-        });
-        let flags = if policy.enforce_ingress { ENFORCE_INGRESS } else { 0 }
-            | if policy.enforce_egress { ENFORCE_EGRESS } else { 0 };
-        state.endpoints.insert(id.0, (slot, flags));
+            (None, Some(versions)) => {
+                if versions[0] != versions[1] {
+                    plan.now.push(Action::PutEndpoint(number, [versions[active]; 2]));
+                }
+                endpoints_later.push(Action::RemoveEndpoint(number));
+            }
+            (None, None) => {}
+        }
     }
-    state.addresses = addresses(wanted, host);
-    state.ifaces = topology.devices.iter().map(|(ifindex, d)| (*ifindex, (d.endpoint, d.flags))).collect();
-    state.ifaces.extend(topology.bridges.iter().map(|ifindex| (*ifindex, (0, 0))));
-    Desired { state, devices: topology.devices.clone() }
-}
-
-/// The slot for these entries: 0 if there are none, the one that has them, or a fresh one.
-fn place(entries: &Entries, actual: &State, next: &mut u32) -> u32 {
-    if entries.is_empty() {
-        return 0;
-    }
-    let same = actual.policies.iter().find(|(_, there)| *there == entries).map(|(slot, _)| *slot);
-    same.unwrap_or_else(|| {
-        *next += 1;
-        *next
-    })
-}
-
-fn entries(policy: &KernelPolicy, cookies: &mut Cookies) -> Entries {
-    let mut entries = Entries::new();
-    for (key, verdict) in &policy.entries {
-        let EntryKey { direction, peer, protocol, port } = *key;
-        let prefix = match (protocol, port) {
-            (0, _) => PREFIX_PEER,
-            (_, 0) => PREFIX_PROTOCOL,
-            _ => PREFIX_PORT,
+    // Whatever order: before the epoch changes, none of these is seen.
+    for &key in &touched.addresses {
+        let (wanted, actual) = (book.address(key), state.addresses.get(&key));
+        let (before, after) = match (wanted, actual) {
+            (None, None) => continue,
+            (wanted, Some(versions)) => (*versions, wanted.unwrap_or_else(|| book.covering(key))),
+            (Some(wanted), None) => ([state.who((key.0.saturating_sub(1), key.1)); 2], wanted),
         };
-        let direction = if direction == Direction::Ingress { INGRESS } else { EGRESS };
-        let decides = if verdict.redirect { REDIRECT } else { ALLOW };
-        entries.insert((prefix, peer.0, direction, protocol, port), (decides, cookies.number(&verdict.origin)));
+        match switch(before, after, active, next) {
+            Some((now, changes)) => {
+                plan.now.push(Action::PutAddress(key, now));
+                if changes {
+                    flip = true;
+                    if wanted.is_some() {
+                        plan.later.push(Action::PutAddress(key, [after; 2]));
+                    }
+                }
+            }
+            None if actual.is_none() => plan.now.push(Action::PutAddress(key, [after; 2])),
+            None => {}
+        }
+        if wanted.is_none() {
+            plan.later.push(Action::RemoveAddress(key));
+        }
     }
-    entries
+    plan.later.append(&mut endpoints_later);
+    // What hangs on an endpoint is given up before what it hangs on.
+    let (policies, others): (Vec<_>, Vec<_>) =
+        plan.later.drain(..).partition(|action| matches!(action, Action::RemovePolicy(..)));
+    plan.later.extend(others);
+    plan.later.extend(policies);
+    if flip {
+        plan.now.push(Action::Flip(state.epoch.wrapping_add(1)));
+    }
+    plan
 }
 
-fn addresses(wanted: &Wanted, host: impl IntoIterator<Item = IpAddr>) -> BTreeMap<(u32, Addr), (u32, u32)> {
-    let any_v4: IpAddr = std::net::Ipv4Addr::UNSPECIFIED.into();
-    let any_v6: IpAddr = std::net::Ipv6Addr::UNSPECIFIED.into();
-    let mut addresses = BTreeMap::from([
-        ((96, raw::addr(any_v4)), (Identity::WORLD_IPV4.0, 0)),
-        ((0, raw::addr(any_v6)), (Identity::WORLD_IPV6.0, 0)),
-    ]);
-    addresses.extend(host.into_iter().map(|ip| ((128, raw::addr(ip)), (Identity::HOST.0, 0))));
-    addresses.extend(wanted.addresses.iter().map(|(ip, owner)| {
-        ((128, raw::addr(*ip)), (owner.identity.0, owner.endpoint.map_or(0, |endpoint| endpoint.0)))
-    }));
-    addresses
+/// The versions to write so that the next epoch has `wanted`, if they are others than those that are there, and whether
+/// that changes anything.
+fn switch<T: Copy + PartialEq>(
+    versions: Versions<T>,
+    wanted: T,
+    active: usize,
+    next: usize,
+) -> Option<(Versions<T>, bool)> {
+    let mut written = versions;
+    written[next] = wanted;
+    let changes = versions[active] != wanted;
+    (changes || written != versions).then_some((written, changes))
 }
 
-/// The actions that lead from `actual` to `desired`. `attached` are the devices whose programs are this process's own.
-pub fn plan(actual: &State, desired: &Desired, attached: &BTreeMap<u32, Device>) -> Vec<Action> {
-    let want = &desired.state;
+fn plan_policies(book: &Book, state: &State, touched: &Touched, plan: &mut Plan) {
+    let mut live: BTreeMap<u32, PolicyId> = BTreeMap::new();
+    if !touched.stale.is_empty() {
+        live = book.policies().iter().map(|(id, content)| (content.slot, *id)).collect();
+    }
+    for &id in &touched.policies {
+        let Some(content) = book.policies().get(&id) else { continue };
+        let there = state.policies.get(&content.slot);
+        if !content.refused {
+            let missing = content.entries.iter().filter(|(key, entry)| there.and_then(|t| t.get(key)) != Some(entry));
+            plan.now.extend(missing.map(|(key, entry)| Action::PutPolicy(content.slot, *key, *entry)));
+        }
+        let gone = |key: &&EntryParts| content.refused || !content.entries.contains_key(key);
+        let stale = there.into_iter().flat_map(|there| there.keys()).filter(gone);
+        plan.later.extend(stale.map(|key| Action::RemovePolicy(content.slot, *key)));
+    }
+    let mut puts = Vec::new();
+    for (id, key) in touched.entries.iter().filter(|(id, _)| !touched.policies.contains(id)) {
+        let Some(content) = book.policies().get(id).filter(|content| !content.refused) else { continue };
+        let there = state.policies.get(&content.slot).and_then(|there| there.get(key));
+        match (content.entries.get(key), there) {
+            (Some(entry), there) if there != Some(entry) => puts.push(Action::PutPolicy(content.slot, *key, *entry)),
+            (None, Some(_)) => plan.later.push(Action::RemovePolicy(content.slot, *key)),
+            _ => {}
+        }
+    }
+    // The longest prefixes first: should a packet look, it finds none, or the one that is to decide.
+    puts.reverse();
+    plan.now.extend(puts);
+    for slot in touched.stale.iter().filter(|slot| !live.contains_key(slot)) {
+        let entries = state.policies.get(slot).into_iter().flatten();
+        plan.later.extend(entries.map(|(key, _)| Action::RemovePolicy(*slot, *key)));
+    }
+}
+
+/// Which of the touched policies the map, with room for `capacity` entries, cannot hold beside what is in it.
+pub fn too_large(book: &Book, state: &State, touched: &Touched, capacity: usize) -> Vec<PolicyId> {
+    let mut used = state.policy_entries;
+    let ids = touched.policies.iter().chain(touched.entries.iter().map(|(id, _)| id));
+    let ids: std::collections::BTreeSet<_> = ids.copied().collect();
+    let contents = ids.into_iter().filter_map(|id| Some((id, book.policies().get(&id)?)));
+    let mut refused = Vec::new();
+    for (id, content) in contents.filter(|(_, content)| !content.refused) {
+        let more = missing(content, state, touched, id);
+        if used + more > capacity {
+            refused.push(id);
+        } else {
+            used += more;
+        }
+    }
+    refused
+}
+
+fn missing(content: &Content, state: &State, touched: &Touched, id: PolicyId) -> usize {
+    let there = state.policies.get(&content.slot);
+    let is_missing = |key: &EntryParts| there.is_none_or(|there| !there.contains_key(key));
+    if touched.policies.contains(&id) {
+        return content.entries.keys().filter(|key| is_missing(key)).count();
+    }
+    let (from, to) = ((id, (0, 0, 0, 0, 0)), (id, (u32::MAX, u32::MAX, u8::MAX, u8::MAX, u16::MAX)));
+    let keys = touched.entries.range(from..=to).map(|(_, key)| key);
+    keys.filter(|key| content.entries.contains_key(key) && is_missing(key)).count()
+}
+
+/// The writes that make devices and programs as `topology` has them. `attached` are the devices whose programs are this
+/// process's own.
+pub fn plan_devices(state: &State, topology: &Topology, attached: &BTreeMap<u32, Device>) -> Vec<Action> {
+    let mut wanted: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+    wanted.extend(topology.devices.iter().map(|(ifindex, device)| (*ifindex, (device.endpoint, device.flags))));
+    wanted.extend(topology.bridges.iter().map(|ifindex| (*ifindex, (0, 0))));
     let mut actions = Vec::new();
-    for (&slot, entries) in &want.policies {
-        let there = actual.policies.get(&slot);
-        let missing = entries.iter().filter(|(key, entry)| there.and_then(|there| there.get(key)) != Some(entry));
-        actions.extend(missing.map(|(key, entry)| Action::PutPolicy(slot, *key, *entry)));
-    }
-    actions.extend(changed(&actual.endpoints, &want.endpoints).map(|(k, v)| Action::PutEndpoint(k, v)));
-    actions.extend(changed(&actual.addresses, &want.addresses).map(|(k, v)| Action::PutAddress(k, v)));
-    actions.extend(changed(&actual.ifaces, &want.ifaces).map(|(k, v)| Action::PutIface(k, v)));
-    for (&ifindex, device) in &desired.devices {
+    let changed = wanted.iter().filter(|(ifindex, value)| state.ifaces.get(ifindex) != Some(value));
+    actions.extend(changed.map(|(ifindex, value)| Action::PutIface(*ifindex, *value)));
+    for (&ifindex, device) in &topology.devices {
         let same = attached.get(&ifindex).is_some_and(|old| old.name == device.name && old.hooks() == device.hooks());
         if !same {
             actions.extend(device.hooks().iter().map(|hook| Action::Attach(ifindex, device.name.clone(), *hook)));
         }
     }
-    if *attached != desired.devices {
+    if *attached != topology.devices {
         actions.push(Action::DetachOthers);
     }
-    actions.extend(gone(&actual.ifaces, &want.ifaces).map(Action::RemoveIface));
-    actions.extend(gone(&actual.addresses, &want.addresses).map(Action::RemoveAddress));
-    actions.extend(gone(&actual.endpoints, &want.endpoints).map(Action::RemoveEndpoint));
-    for (&slot, entries) in &actual.policies {
-        let wanted = want.policies.get(&slot);
-        let stale = entries.keys().filter(|key| wanted.is_none_or(|wanted| !wanted.contains_key(key)));
-        actions.extend(stale.map(|key| Action::RemovePolicy(slot, *key)));
-    }
+    let gone = state.ifaces.keys().filter(|ifindex| !wanted.contains_key(ifindex));
+    actions.extend(gone.map(|ifindex| Action::RemoveIface(*ifindex)));
     actions
-}
-
-fn changed<'a, K: Ord + Copy, V: PartialEq + Copy>(
-    actual: &'a BTreeMap<K, V>,
-    wanted: &'a BTreeMap<K, V>,
-) -> impl Iterator<Item = (K, V)> + 'a {
-    wanted.iter().filter(|(key, value)| actual.get(key) != Some(value)).map(|(key, value)| (*key, *value))
-}
-
-fn gone<'a, K: Ord + Copy, V>(actual: &'a BTreeMap<K, V>, wanted: &'a BTreeMap<K, V>) -> impl Iterator<Item = K> + 'a {
-    actual.keys().filter(|key| !wanted.contains_key(key)).copied()
-}
-
-impl State {
-    /// Makes the state what it is after `action` was done.
-    pub fn apply(&mut self, action: &Action) {
-        match action {
-            Action::PutPolicy(slot, key, entry) => {
-                self.policies.entry(*slot).or_default().insert(*key, *entry);
-            }
-            Action::PutEndpoint(number, value) => {
-                self.endpoints.insert(*number, *value);
-            }
-            Action::PutAddress(key, value) => {
-                self.addresses.insert(*key, *value);
-            }
-            Action::PutIface(ifindex, value) => {
-                self.ifaces.insert(*ifindex, *value);
-            }
-            Action::RemoveIface(ifindex) => {
-                self.ifaces.remove(ifindex);
-            }
-            Action::RemoveAddress(key) => {
-                self.addresses.remove(key);
-            }
-            Action::RemoveEndpoint(number) => {
-                self.endpoints.remove(number);
-            }
-            Action::RemovePolicy(slot, key) => {
-                if let Some(entries) = self.policies.get_mut(slot) {
-                    entries.remove(key);
-                    if entries.is_empty() {
-                        self.policies.remove(slot);
-                    }
-                }
-            }
-            Action::Attach(..) | Action::DetachOthers => {}
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Map keys and values as bytes, and addresses as the kernel side keeps them.
 
-use std::net::IpAddr;
+use std::{io, net::IpAddr};
 
+use aya::maps::MapError;
 use weir_abi::Addr;
 
 /// A `repr(C)` struct of `weir-abi` as a map's key or value.
@@ -25,4 +26,13 @@ pub(crate) fn addr(ip: IpAddr) -> Addr {
 /// Back from [`addr`].
 pub(crate) fn ip(addr: Addr) -> IpAddr {
     IpAddr::from(addr).to_canonical()
+}
+
+/// To remove what is not there is no failure.
+pub(crate) fn unless_absent(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use weir_abi::{IFACE_BRIDGE_PORT, IFACE_NO_ETHERNET};
-use weir_model::{endpoint::EndpointId, wanted::Wanted};
+use weir_model::{endpoint::EndpointId, wanted::WantedEndpoint};
 
 use crate::{
     netlink::{Facts, Kind},
@@ -26,9 +26,9 @@ pub struct Topology {
 }
 
 /// Finds each endpoint's device, and the node's other devices.
-pub fn resolve(wanted: &Wanted, facts: &Facts) -> Topology {
+pub fn resolve(endpoints: &BTreeMap<EndpointId, WantedEndpoint>, facts: &Facts) -> Topology {
     let mut topology = Topology::default();
-    for (&id, endpoint) in &wanted.endpoints {
+    for (&id, endpoint) in endpoints {
         for &address in &endpoint.addresses {
             match device_of(address, facts) {
                 Ok(ifindex) => claim(&mut topology, facts, ifindex, id, &endpoint.name.to_string()),
