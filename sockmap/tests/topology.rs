@@ -3,19 +3,20 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
 };
 
 use weir_abi::{IFACE_BRIDGE_PORT, IFACE_NO_ETHERNET};
 use weir_model::{
     endpoint::{EndpointId, PodName},
     identity::Identity,
-    wanted::{KernelPolicy, Wanted, WantedEndpoint},
+    wanted::{PolicyId, WantedEndpoint},
 };
 use weir_sockmap::{
     netlink::{Facts, Kind, Link},
     topology::resolve,
 };
+
+type Wanted = BTreeMap<EndpointId, WantedEndpoint>;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -46,11 +47,11 @@ fn wanted(pods: &[(u32, &str)]) -> Wanted {
             name: PodName { namespace: "default".into(), name: format!("pod{number}") },
             identity: Identity(1000 + number),
             addresses: BTreeSet::from([ip(address)]),
-            policy: Arc::new(KernelPolicy::default()),
+            policy: PolicyId(1),
         };
         (EndpointId(number), endpoint)
     };
-    Wanted { endpoints: pods.iter().map(pod).collect(), ..Wanted::default() }
+    pods.iter().map(pod).collect()
 }
 
 /// ifindex → (endpoint, flags) of all devices with programs.
@@ -62,11 +63,11 @@ fn seen(wanted: &Wanted, facts: &Facts) -> (BTreeMap<u32, (u32, u32)>, Vec<Strin
 
 #[test]
 fn every_device_but_loopback_bridges_and_weirs_own_is_judged() {
-    let (devices, problems) = seen(&Wanted::default(), &facts());
+    let (devices, problems) = seen(&Wanted::new(), &facts());
     let expected = [(2, (0, 0)), (4, (0, 0)), (5, (0, IFACE_BRIDGE_PORT)), (6, (0, IFACE_NO_ETHERNET))];
     assert_eq!(devices, BTreeMap::from(expected));
     assert_eq!(problems, [""; 0]);
-    assert_eq!(resolve(&Wanted::default(), &facts()).bridges, BTreeSet::from([3]));
+    assert_eq!(resolve(&Wanted::new(), &facts()).bridges, BTreeSet::from([3]));
 }
 
 #[test]
