@@ -20,6 +20,7 @@ pub mod error;
 pub mod flows;
 pub mod hubble;
 pub mod identities;
+mod label_filter;
 pub mod link;
 pub mod manifests;
 pub mod problem;

@@ -1,7 +1,7 @@
 //! Label selectors, and how the place where one stands scopes it to a namespace.
 
 use weir_model::{
-    labels::{NAMESPACE_LABEL_PREFIX, POD_NAMESPACE, SOURCE_K8S, SOURCE_RESERVED},
+    labels::{NAMESPACE_LABEL_PREFIX, POD_NAMESPACE, SERVICE_ACCOUNT, SOURCE_K8S, SOURCE_RESERVED},
     selector::{Operator, Requirement, Selector, SelectorKey},
 };
 
@@ -10,6 +10,7 @@ use super::{
     language, names,
     node::{Issues, Node},
 };
+use crate::label_filter::is_relevant;
 
 /// Sources that labels of pods never have.
 const OTHER_SOURCES: [&str; 9] =
@@ -27,6 +28,8 @@ const RESERVED: [&str; 10] = [
     "kube-apiserver",
     "ingress",
 ];
+/// The prefix of the labels that only the control plane gives.
+const OWN_POLICY_LABELS: &str = "io.cilium.k8s.policy.";
 /// A key with a source other than `k8s` may be this long; the others have Kubernetes' bounds.
 const MAX_KEY: usize = 512;
 
@@ -64,8 +67,11 @@ pub(super) fn subject(node: &Node<'_>, scope: Scope<'_>, issues: &mut Issues) ->
         labels.push(own_namespace(is(namespace)));
     }
     let selector = canonical(labels.into_iter().chain(expressions));
-    if let Some(key) = positive(&selector).find(|key| is_foreign(key) || is_reserved(key)) {
-        issues.note(node.path(), format!("asks for {key}, which no pod has, so the rule applies to nothing"));
+    if let Some(key) = positive(&selector).find(|key| is_reserved(key) || !identifies(key)) {
+        issues.gap(
+            node.path(),
+            format!("it asks for {key}, which is part of no pod's identity; the rule applies to nothing"),
+        );
     }
     selector
 }
@@ -73,7 +79,8 @@ pub(super) fn subject(node: &Node<'_>, scope: Scope<'_>, issues: &mut Issues) ->
 /// Reads an element of `fromEndpoints` or `toEndpoints`.
 ///
 /// A selector with a `reserved:` key is left alone. Otherwise a namespaced policy means pods of its own namespace unless the
-/// selector speaks of namespaces itself, and a cluster-wide one means pods of any namespace, never host or world.
+/// selector speaks of namespaces itself, and a cluster-wide one means pods of any namespace unless it names one, never host or
+/// world.
 pub(super) fn peer(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> Selector {
     let (mut labels, expressions) = requirements(node, Keys::Sources, issues);
     let any = |wanted: &dyn Fn(&SelectorKey) -> bool| labels.iter().chain(&expressions).any(|r| wanted(&r.key));
@@ -81,6 +88,7 @@ pub(super) fn peer(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) 
         any(&|key| names_namespace(key) || (is_k8s_or_any(key) && key.key.starts_with(NAMESPACE_LABEL_PREFIX)));
     match context.scope {
         _ if any(&is_reserved) => {}
+        Scope::Cluster { .. } if any(&names_namespace) => {}
         Scope::Cluster { init: false } => labels.push(own_namespace(Operator::Exists)),
         Scope::Cluster { init: true } => {}
         Scope::Namespace(_) if speaks_of_namespaces => {}
@@ -93,8 +101,10 @@ pub(super) fn peer(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) 
 
 /// What of a peer selector means something else to Cilium.
 fn unenforced_peer(selector: &Selector, node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) {
-    if let Some(key) = positive(selector).find(|key| is_foreign(key)) {
-        issues.note(node.path(), format!("asks for {key}; pods have no labels of that source, so it matches nobody"));
+    if let Some(key) = positive(selector).find(|key| !is_reserved(key) && !identifies(key)) {
+        let effect =
+            format!("it asks for {key}, which is part of no pod's identity, so it matches nobody; use another label");
+        context.gap(issues, node.path(), &effect);
     }
     let reserved = positive(selector).find_map(|key| match (is_reserved(key), key.key.as_str()) {
         (true, "world") => {
@@ -254,6 +264,9 @@ fn is_reserved(key: &SelectorKey) -> bool {
     key.source.as_deref() == Some(SOURCE_RESERVED)
 }
 
-fn is_foreign(key: &SelectorKey) -> bool {
-    key.source.as_deref().is_some_and(|source| OTHER_SOURCES.contains(&source))
+/// Whether pods with different values of the label are told apart.
+fn identifies(key: &SelectorKey) -> bool {
+    let text = key.key.as_str();
+    let given = [POD_NAMESPACE, SERVICE_ACCOUNT].contains(&text) || text.starts_with(NAMESPACE_LABEL_PREFIX);
+    is_k8s_or_any(key) && (given || (!text.starts_with(OWN_POLICY_LABELS) && is_relevant(text)))
 }

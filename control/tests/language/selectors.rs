@@ -22,19 +22,19 @@ fn selectors_are_scoped_by_where_they_stand() {
             "{matchLabels: {'k8s:io.kubernetes.pod.namespace': b}}",
             own.into(),
             "k8s:io.kubernetes.pod.namespace=b".into(),
-            format!("k8s:io.kubernetes.pod.namespace=b,{pods}"),
+            "k8s:io.kubernetes.pod.namespace=b".into(),
         ),
         (
             "{matchLabels: {io.kubernetes.pod.namespace: b}}",
             own.into(),
             "any:io.kubernetes.pod.namespace=b".into(),
-            format!("any:io.kubernetes.pod.namespace=b,{pods}"),
+            "any:io.kubernetes.pod.namespace=b".into(),
         ),
         (
             "{matchExpressions: [{key: 'any:io.kubernetes.pod.namespace', operator: Exists}]}",
             format!("any:io.kubernetes.pod.namespace,{own}"),
             "any:io.kubernetes.pod.namespace".into(),
-            format!("any:io.kubernetes.pod.namespace,{pods}"),
+            "any:io.kubernetes.pod.namespace".into(),
         ),
         (
             "{matchLabels: {io.cilium.k8s.namespace.labels.env: x}}",
@@ -60,40 +60,46 @@ fn selectors_are_scoped_by_where_they_stand() {
     }
 }
 
-/// Rows: a spec in namespace `a`, the field of the note, and a part of it.
 #[test]
-fn what_a_selector_cannot_mean_is_noted() {
+fn a_subject_of_another_namespace_is_noted() {
+    let spec = "{endpointSelector: {matchLabels: {io.kubernetes.pod.namespace: b}}, ingress: [{}]}";
+    let parsed = parsed(&policy("x", spec));
+    let [note] = parsed.notes.as_slice() else { panic!("{:?}", parsed.notes) };
+    assert_eq!(note.field, "spec.endpointSelector.matchLabels");
+    assert_eq!(note.reason, "names another namespace, which is overridden by the policy's own, a");
+}
+
+/// A label that is part of no pod's identity matches nobody, silently in Cilium.
+#[test]
+fn a_label_that_identifies_nobody_is_a_gap() {
     let rows = [
-        (
-            "{endpointSelector: {matchLabels: {io.kubernetes.pod.namespace: b}}, ingress: [{}]}",
-            "spec.endpointSelector.matchLabels",
-            "names another namespace, which is overridden by the policy's own, a",
-        ),
-        (
-            "{endpointSelector: {matchLabels: {'container:x': z}}, ingress: [{}]}",
-            "spec.endpointSelector",
-            "asks for container:x, which no pod has, so the rule applies to nothing",
-        ),
-        (
-            "{endpointSelector: {matchLabels: {'reserved:health': ''}}, ingress: [{}]}",
-            "spec.endpointSelector",
-            "asks for reserved:health",
-        ),
-        (
-            "{endpointSelector: {}, ingress: [{fromEndpoints: [{matchLabels: {'cidr:10.0.0.0/8': ''}}]}]}",
-            "spec.ingress[0].fromEndpoints[0]",
-            "pods have no labels of that source, so it matches nobody",
-        ),
+        ("container:x", true),
+        ("cidr:10.0.0.0/8", true),
+        ("pod-template-hash", true),
+        ("k8s:statefulset.kubernetes.io/pod-name", true),
+        ("io.cilium.k8s.policy.cluster", true),
+        ("io.cilium.k8s.policy.serviceaccount", false),
+        ("io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name", false),
+        ("app.kubernetes.io/name", false),
+        ("app", false),
     ];
-    for (spec, field, text) in rows {
-        let parsed = parsed(&policy("x", spec));
-        let [note] = parsed.notes.as_slice() else { panic!("{spec}: {:?}", parsed.notes) };
-        assert_eq!((note.field.as_str(), parsed.problems.len()), (field, 0), "{spec}");
-        assert!(note.reason.contains(text), "{spec}: {}", note.reason);
+    for (key, gap) in rows {
+        let spec = format!("{{endpointSelector: {{matchLabels: {{'{key}': z}}}}, ingress: [{{}}]}}");
+        let gaps = accepted(&policy("x", &spec)).gaps;
+        assert_eq!(
+            gaps.iter().map(|gap| gap.field.as_str()).collect::<Vec<_>>(),
+            vec!["spec.endpointSelector"; gap.into()]
+        );
+        let spec =
+            format!("{{endpointSelector: {{}}, ingress: [{{fromEndpoints: [{{matchLabels: {{'{key}': z}}}}]}}]}}");
+        assert_eq!(accepted(&policy("x", &spec)).gaps.len(), usize::from(gap), "{key}");
+        let denied = parsed(&policy("x", &spec.replace("ingress:", "ingressDeny:")));
+        assert_eq!(denied.problems.len(), usize::from(gap), "{key}: a denial of nobody is refused");
+        let absent = "{endpointSelector: {matchExpressions: [{key: '{key}', operator: DoesNotExist}]}, ingress: [{}]}";
+        assert_eq!(accepted(&policy("x", &absent.replace("{key}", key))).gaps, [], "what no pod has, all pods lack");
     }
-    let absent =
-        "{endpointSelector: {matchExpressions: [{key: 'container:x', operator: DoesNotExist}]}, ingress: [{}]}";
-    assert_eq!(parsed(&policy("x", absent)).notes, [], "what no pod has, all pods lack");
+    let health = accepted(&policy("x", "{endpointSelector: {matchLabels: {'reserved:health': ''}}, ingress: [{}]}"));
+    assert!(health.gaps[0].effect.contains("the rule applies to nothing"));
 }
 
 /// Every source of labels may be named; a key without one is of any.
@@ -116,7 +122,7 @@ fn peers_of_init_pods_are_not_scoped() {
     let read = accepted(&clusterwide(&policy("x", spec)));
     let Some([PeerSelector::Endpoints(peer)]) = read.rules[0].egress[0].peers.as_deref() else { panic!("{read:?}") };
     assert_eq!(peer.requirements, []);
-    assert_eq!(read.gaps, []);
+    assert_eq!(read.gaps.len(), 1, "weir identifies every pod that it knows");
 }
 
 #[test]
