@@ -109,10 +109,27 @@ impl Kind {
         }
     }
 
+    /// Whether `version` is of the same API, whichever version; what has none is taken for it.
+    fn is_of_api(self, version: Option<&str>) -> bool {
+        let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
+        version.is_none_or(|version| self.api_versions().iter().any(|own| group(own) == group(version)))
+    }
+
     fn is_namespaced(self) -> bool {
         !matches!(self, Self::Namespace | Self::CiliumCIDRGroup | Self::CiliumClusterwideNetworkPolicy)
     }
 }
+
+/// Kinds of other APIs that restrict traffic: to ignore one would open what it closes.
+const POLICIES_OF_OTHERS: [&str; 7] = [
+    "NetworkPolicy",
+    "GlobalNetworkPolicy",
+    "ClusterNetworkPolicy",
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+    "AuthorizationPolicy",
+    "PeerAuthentication",
+];
 
 /// What makes an object the same object; `namespace` is empty for cluster-wide kinds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -242,12 +259,9 @@ impl Reader<'_> {
         if kind == "List" && lists_allowed {
             return self.list(root);
         }
-        let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind) else {
-            let name = root.child("metadata").and_then(|metadata| metadata.child("name"));
-            let name = name.and_then(|name| name.value().as_str().map(str::to_owned)).unwrap_or_default();
-            let reason = "is of a kind that weir does not read and is ignored".to_owned();
-            let object = format!("{kind}/{name}");
-            return self.out.notes.push(self.problem(&object, "", reason));
+        let known = Kind::ALL.into_iter().find(|known| known.name() == kind && known.is_of_api(version.as_deref()));
+        let Some(kind) = known else {
+            return self.unknown(&kind, version.as_deref().unwrap_or_default(), root);
         };
         match self.key(kind, root) {
             Ok(key) => self.keyed(key, version.as_deref(), root),
@@ -256,6 +270,26 @@ impl Reader<'_> {
                 self.out.problems.push(problem);
                 self.out.reading = self.out.reading.max(Reading::SomeUnnamed);
             }
+        }
+    }
+
+    /// Takes note of an object of another kind; it is a problem if it restricts traffic.
+    fn unknown(&mut self, kind: &str, version: &str, root: &Node<'_>) {
+        let name = root.child("metadata").and_then(|metadata| metadata.child("name"));
+        let name = name.and_then(|name| name.value().as_str()).map(names::short).unwrap_or_default();
+        let (object, version) = (format!("{}/{name}", names::short(kind)), names::short(version));
+        if POLICIES_OF_OTHERS.contains(&kind) {
+            let reason = format!(
+                "is a policy of {version}, which weir does not enforce; write it as NetworkPolicy, CiliumNetworkPolicy or \
+                 CiliumClusterwideNetworkPolicy"
+            );
+            self.out.problems.push(self.problem(&object, "", reason));
+        } else {
+            self.out.notes.push(self.problem(
+                &object,
+                "",
+                "is of a kind that weir does not read and is ignored".into(),
+            ));
         }
     }
 

@@ -11,6 +11,8 @@ use std::{
     sync::Arc,
 };
 
+use weir_model::policy::Gap;
+
 use crate::{
     manifests::{self, Accepted, Object, ObjectKey, ReadOptions, Reading, RuleCheck},
     problem::Problem,
@@ -156,6 +158,24 @@ impl Store {
     /// Worth knowing, but no mistakes.
     pub fn notes(&self) -> Vec<Problem> {
         self.files.values().flat_map(|file| file.notes.iter().cloned()).collect()
+    }
+
+    /// What the policies in force say and weir does not enforce as written, each with what happens instead.
+    pub fn gaps(&self) -> Vec<Problem> {
+        let gaps = self.objects().flat_map(|(key, stored)| {
+            let gaps: &[Gap] = match &*stored.object {
+                Object::Policy(policy) => &policy.gaps,
+                _ => &[],
+            };
+            gaps.iter().map(move |gap| Problem {
+                file: stored.file.clone(),
+                document: stored.document,
+                object: key.to_string(),
+                field: gap.field.clone(),
+                reason: gap.effect.clone(),
+            })
+        });
+        gaps.collect()
     }
 
     fn replace(&mut self, name: &str, new: Option<File>) -> Changes {

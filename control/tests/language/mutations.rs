@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use weir_control::manifests::Reading;
+use weir_control::manifests::{ReadOptions, Reading, parse};
 
 use crate::{
     parsed,
-    support::{pod, policy},
+    support::{check, pod, policy},
 };
 
 /// Objects that together have every field of the language, as few as can stand beside each other.
@@ -206,6 +206,15 @@ proptest! {
         });
         prop_assert!(!renamed.problems.is_empty() || !renamed.notes.is_empty());
         mutate(&mut |map, key| drop(map.insert(key, value.clone())));
+    }
+
+    /// Bytes of any kind, and texts of the characters that mean something to YAML.
+    #[test]
+    fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[-{}\\[\\]:,&*!|>'\"%@`#? a-c\n\t]{0,200}") {
+        for contents in [bytes.as_slice(), text.as_bytes()] {
+            let parsed = parse("f.yaml", contents, ReadOptions::default(), &*check());
+            prop_assert!(parsed.objects.is_empty());
+        }
     }
 
     /// Half-written and garbled files are problems, never panics; what is refused is never accepted as well.

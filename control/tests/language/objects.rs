@@ -184,3 +184,27 @@ fn labels_have_the_bounds_of_kubernetes() {
         assert_eq!((parsed.problems.len(), parsed.rejected.len()), (1, 1), "{bad}");
     }
 }
+
+/// Kinds of other APIs: ignored, unless they restrict traffic.
+#[test]
+fn objects_of_other_apis_are_noted_and_policies_are_problems() {
+    let rows = [
+        ("serving.knative.dev/v1", "Service", None),
+        ("example.com/v1", "Pod", None),
+        ("v1", "ConfigMap", None),
+        ("projectcalico.org/v3", "NetworkPolicy", Some("is a policy of projectcalico.org/v3")),
+        ("projectcalico.org/v3", "GlobalNetworkPolicy", Some("which weir does not enforce")),
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", Some("write it as NetworkPolicy")),
+        ("security.istio.io/v1", "AuthorizationPolicy", Some("which weir does not enforce")),
+        ("cilium.io/v2alpha1", "CiliumNetworkPolicy", Some("weir reads CiliumNetworkPolicy as cilium.io/v2")),
+        ("networking.k8s.io/v1beta1", "NetworkPolicy", Some("weir reads NetworkPolicy as networking.k8s.io/v1")),
+    ];
+    for (version, kind, problem) in rows {
+        let text = format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: x}}, spec: {{}}}}");
+        let parsed = parsed(&text);
+        let own = parsed.problems.iter().any(|found| problem.is_some_and(|reason| found.reason.contains(reason)));
+        assert_eq!((own, parsed.objects.len()), (problem.is_some(), 0), "{text}: {:?}", parsed.problems);
+        assert_eq!(parsed.notes.len(), usize::from(problem.is_none()), "{text}");
+        assert_eq!(parsed.reading, Reading::Whole);
+    }
+}

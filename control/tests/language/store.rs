@@ -98,6 +98,20 @@ fn a_complete_batch_removes_what_it_does_not_name() {
     assert!(store.apply(&batch(false, moved)).removed.is_empty());
 }
 
+#[test]
+fn gaps_are_those_of_the_objects_in_force() {
+    let gap = "{endpointSelector: {}, egress: [{toFQDNs: [{matchName: a.b}]}]}";
+    let mut store = store(&[("b.yaml", &(policy("w", GOOD) + &policy("x", gap)))]);
+    let found = store.gaps();
+    let [only] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((only.file.as_str(), only.document, only.object.as_str()), ("b.yaml", 2, "CiliumNetworkPolicy/a/x"));
+    assert_eq!(only.field, "spec.egress[0].toFQDNs[0]");
+    store.apply_file("b.yaml", policy("x", BAD).as_bytes());
+    assert_eq!(store.gaps().len(), 1, "of the last good version");
+    store.apply_file("a.yaml", policy("x", GOOD).as_bytes());
+    assert_eq!(store.gaps(), [], "of the version that wins");
+}
+
 fn contents() -> impl Strategy<Value = String> {
     let object = prop_oneof![
         (0..3_u8, prop::sample::select(vec![GOOD, OTHER])).prop_map(|(n, spec)| policy(&format!("p{n}"), spec)),
