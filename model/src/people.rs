@@ -116,6 +116,11 @@ impl People {
         self.identities.get(&identity).map(|known| Arc::clone(&known.selectors)).unwrap_or_default()
     }
 
+    /// An identity that is in use.
+    pub fn identity(&self, identity: Identity) -> Option<&KnownIdentity> {
+        self.identities.get(&identity)
+    }
+
     /// The pods, by number.
     pub fn pods(&self) -> impl Iterator<Item = (&EndpointId, &Arc<Pod>)> {
         self.pods.iter()

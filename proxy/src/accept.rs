@@ -50,8 +50,9 @@ pub async fn accept(listener: TcpListener, shared: Rc<Shared>) {
                 if let Ok(server) = stream.local_addr()
                     && Some(server) != own
                 {
-                    let member = shared.common.drain.join();
-                    spawn_local(serve(stream, ends(client, server), Rc::clone(&shared), member));
+                    let ends = ends(client, server);
+                    let member = shared.common.drain.join(ends);
+                    spawn_local(serve(stream, ends, Rc::clone(&shared), member));
                 }
             }
             Err(error) => {

@@ -1,4 +1,5 @@
-//! How the connections of one worker learn that the proxy ends, and how the worker learns that they are gone.
+//! How the connections of one worker learn that the proxy ends, or that the policy has changed, and how the worker learns
+//! that they are gone.
 //!
 //! A connection registers its waker once. While nothing ends, all that a request costs is a look at a flag.
 
@@ -10,12 +11,14 @@ use std::{
     task::{Poll, Waker},
 };
 
+use crate::origin::Ends;
+
 /// A worker's open connections.
 #[derive(Default)]
 pub struct Drain {
     on: Cell<bool>,
     next: Cell<u64>,
-    open: RefCell<HashMap<u64, Waker>>,
+    open: RefCell<HashMap<u64, (Ends, Waker)>>,
     /// Woken when the last one is gone.
     waiting: Cell<Option<Waker>>,
 }
@@ -35,14 +38,19 @@ impl Drain {
     /// From now on it is so.
     pub fn begin(&self) {
         self.on.set(true);
-        self.open.borrow().values().for_each(Waker::wake_by_ref);
+        self.wake(|_| true);
+    }
+
+    /// Has those connections polled that `concerned` names by their ends.
+    pub fn wake(&self, concerned: impl Fn(Ends) -> bool) {
+        self.open.borrow().values().filter(|(ends, _)| concerned(*ends)).for_each(|(_, waker)| waker.wake_by_ref());
     }
 
     /// Counts one more connection.
-    pub fn join(self: &Rc<Self>) -> Member {
+    pub fn join(self: &Rc<Self>, ends: Ends) -> Member {
         let number = self.next.get();
         self.next.set(number + 1);
-        self.open.borrow_mut().insert(number, Waker::noop().clone());
+        self.open.borrow_mut().insert(number, (ends, Waker::noop().clone()));
         Member { drain: Rc::clone(self), number }
     }
 
@@ -60,10 +68,12 @@ impl Drain {
 }
 
 impl Member {
-    /// Has the calling task polled when the drain begins; to be called once, in the task.
+    /// Has the calling task polled when the drain begins, or policy about it has changed; to be called once, in the task.
     pub async fn register(&self) {
         poll_fn(|cx| {
-            self.drain.open.borrow_mut().insert(self.number, cx.waker().clone());
+            if let Some((_, waker)) = self.drain.open.borrow_mut().get_mut(&self.number) {
+                waker.clone_from(cx.waker());
+            }
             Poll::Ready(())
         })
         .await;

@@ -2,6 +2,9 @@
 //!
 //! Here bytes pass as they came. Rules that edit headers need [`crate::terminate`]: a connection that is opened under such
 //! rules goes there, and one that finds itself under them later [must leave](Session::must_leave).
+//!
+//! A connection for which no enforced rule is about HTTP is only *watched* ([`weir_filters::tap`]): nothing of it may be
+//! denied, held up or broken, whatever its bytes are.
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
 
@@ -9,7 +12,7 @@ use arc_swap::ArcSwap;
 use smol_str::SmolStr;
 use weir_filters::{
     connection,
-    http::{self, Decision, Edit, Effect, Findings, Judgement, NamedRule, RequestHead, ResponseHead},
+    http::{self, Decision, Edit, Effect, Findings, Judgement, NamedRule, RequestHead, ResponseHead, Standing},
     http2::{self, GRPC_DENIED},
 };
 use weir_model::{
@@ -23,6 +26,12 @@ use crate::{
     world::World,
 };
 
+mod course;
+
+pub use course::Course;
+
+use course::Opened;
+
 /// Bytes of a method, host or path that a record keeps: a worker holds thousands of records, and a head may be of 64 KiB.
 const RECORDED: usize = 4 << 10;
 
@@ -34,6 +43,14 @@ pub struct Session {
     recorder: Recorder,
     /// Forwarded requests whose response has not come, oldest first.
     unanswered: VecDeque<Unanswered>,
+    /// Whether it is only watched.
+    watched: bool,
+    /// It was said why it goes on unseen.
+    unseen: bool,
+    /// What asked for a tunnel, the last one.
+    opened: Option<Box<Opened>>,
+    /// What is opaque was found to be allowed under the origin's snapshot.
+    sound: bool,
 }
 
 struct Unanswered {
@@ -59,7 +76,18 @@ impl Session {
     /// Resolves the connection; `None` if no policy of this node has anything to do with it.
     pub fn open(world: &Arc<ArcSwap<World>>, ends: Ends, recorder: Recorder) -> Option<Self> {
         let origin = Origin::resolve(&world.load_full(), ends)?;
-        Some(Self { world: Arc::clone(world), ends, origin, recorder, unanswered: VecDeque::new() })
+        let watched = origin.standing == Standing::Allowed && !origin.inspects;
+        Some(Self {
+            world: Arc::clone(world),
+            ends,
+            origin,
+            recorder,
+            unanswered: VecDeque::new(),
+            watched,
+            unseen: false,
+            opened: None,
+            sound: false,
+        })
     }
 
     /// The connection's two ends.
@@ -80,7 +108,7 @@ impl Session {
         }
         match Origin::resolve(&world, self.ends) {
             Some(origin) => {
-                self.origin = origin;
+                (self.origin, self.sound) = (origin, false);
                 true
             }
             None => false,
@@ -93,7 +121,8 @@ impl Session {
     }
 
     fn decide(&mut self, head: &RequestHead<'_>) -> Decided {
-        let mut decided = Decided::new(self.renew());
+        // What is watched has passed already, as the rules were then.
+        let mut decided = Decided::new(self.watched || self.renew());
         for side in self.origin.sides() {
             if decided.allowed() {
                 decided.ask(side, self.origin.effect, head);
@@ -141,7 +170,7 @@ impl Decided {
     /// What one side says of a request that the other has allowed, or not been asked about. The record is about the side
     /// that was asked last, unless one before would have denied the request if what is audited were enforced.
     fn ask(&mut self, side: &Side, effect: Effect, head: &RequestHead<'_>) {
-        let judgement = side.rules.as_ref().map_or(Judgement::Deny(None), |rules| rules.judge(head));
+        let judgement = side.judge(head);
         let (verdict, rule, http_rule) = match judgement {
             Judgement::Allow(rule, http_rule) => (Verdict::Forwarded, rule, http_rule),
             Judgement::Audit(rule) => (Verdict::Audited, rule, None),
@@ -249,7 +278,10 @@ impl Session {
         self.recorder.write(flow);
     }
 
-    fn refuse(&self, why: String, head: Option<&RequestHead<'_>>) {
+    fn refuse(&mut self, why: String, head: Option<&RequestHead<'_>>) {
+        if self.watched {
+            return self.goes_on_unseen(&why, head);
+        }
         let http = exchange(head, 400, Cow::Owned(why));
         self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
     }
@@ -258,6 +290,10 @@ impl Session {
 impl http::Judge for Session {
     fn judge(&mut self, head: &RequestHead<'_>) -> Decision {
         Self::judge(self, 0, head, false)
+    }
+
+    fn leaves(&mut self, head: &RequestHead<'_>) {
+        self.opened = Some(Box::new(Opened::of(head)));
     }
 
     fn responded(&mut self, head: &ResponseHead<'_>) {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use weir_filters::http::{Effect, PeerRules};
+use weir_filters::http::{Effect, Judgement, PeerRules, RequestHead, Standing};
 use weir_model::{flow::Party, resolved::Direction};
 
 use crate::world::{Ports, World};
@@ -29,6 +29,20 @@ impl Side {
     fn effect(&self) -> Effect {
         self.rules.as_ref().map_or(Effect::None, PeerRules::effect)
     }
+
+    /// What is enforced, before there is a request. Rules that did not compile deny each request, so that it is answered.
+    pub fn enforced(&self) -> Standing {
+        self.rules.as_ref().map_or(Standing::ByRequest, PeerRules::enforced)
+    }
+
+    fn inspects(&self) -> bool {
+        self.rules.as_ref().is_none_or(PeerRules::inspects)
+    }
+
+    /// What this side says of a request.
+    pub fn judge(&self, head: &RequestHead<'_>) -> Judgement<'_> {
+        self.rules.as_ref().map_or(Judgement::Deny(None), |rules| rules.judge(head))
+    }
 }
 
 /// A connection's origin under one snapshot.
@@ -46,6 +60,10 @@ pub struct Origin {
     pub ingress: Option<Side>,
     /// What the rules of both may do to requests, beside allowing them.
     pub effect: Effect,
+    /// What both enforce, before there is a request.
+    pub standing: Standing,
+    /// Whether enforced rules of either side are about HTTP. If not, nothing may be refused for not being HTTP.
+    pub inspects: bool,
 }
 
 impl Origin {
@@ -66,8 +84,15 @@ impl Origin {
         };
         let egress = client.map(|policy| side(Direction::Egress, &policy.egress, &destination));
         let ingress = server.map(|policy| side(Direction::Ingress, &policy.ingress, &source));
-        let effect = [&egress, &ingress].into_iter().flatten().map(Side::effect).max().unwrap_or_default();
-        Some(Self { world: Arc::clone(world), source, destination, egress, ingress, effect })
+        let sides = || [&egress, &ingress].into_iter().flatten();
+        let effect = sides().map(Side::effect).max().unwrap_or_default();
+        let standing = sides().map(Side::enforced).fold(Standing::Allowed, |both, side| match (both, side) {
+            (Standing::Denied, _) | (_, Standing::Denied) => Standing::Denied,
+            (Standing::Allowed, side) => side,
+            (Standing::ByRequest, _) => Standing::ByRequest,
+        });
+        let inspects = sides().any(Side::inspects);
+        Some(Self { world: Arc::clone(world), source, destination, egress, ingress, effect, standing, inspects })
     }
 
     /// Whether it was resolved under this very snapshot.

@@ -17,6 +17,9 @@
 //! * No wake-up is lost: [`Relay::poll`] is pending only when it is `settled`, which is that every socket that could let it go
 //!   on will wake it, and the timer too.
 //!
+//! What is only watched passes at once, and the inspector gets a copy (`tap`). Its server is called when the client's
+//! connection comes, since it may be the one to speak first.
+//!
 //! The client's direction is in `client`, the server's in `server`, time limits in `clock`.
 
 use std::{
@@ -27,7 +30,7 @@ use std::{
 };
 
 use tokio::net::TcpStream;
-use weir_filters::{connection::Inspector, http::Eof};
+use weir_filters::{connection::Inspector, http::Eof, tap::Tap};
 
 use self::{
     clock::{Clock, Due},
@@ -41,6 +44,7 @@ mod outbox;
 mod pipe;
 mod server;
 mod splice;
+mod tapped;
 mod wire;
 
 #[cfg(test)]
@@ -86,6 +90,8 @@ pub enum End {
     Aborted,
     /// Nothing happened for too long.
     TimedOut,
+    /// The policy in force does not allow it any more; both saw a reset.
+    Cut,
 }
 
 enum Upstream {
@@ -108,6 +114,8 @@ pub struct Relay {
     client: TcpStream,
     upstream: Upstream,
     inspector: Inspector,
+    /// While the connection is only watched.
+    tap: Option<Box<Tap>>,
     session: Session,
     common: Rc<Common>,
     client_in: Vec<u8>,
@@ -198,6 +206,7 @@ impl Relay {
             client,
             upstream: Upstream::None,
             inspector: Inspector::new(),
+            tap: session.is_watched().then(Box::default),
             session,
             client_in: Vec::new(),
             upstream_in: Vec::new(),
@@ -233,7 +242,8 @@ impl Relay {
                     break;
                 }
             }
-            if std::mem::take(&mut self.flags.moved) {
+            // Nobody shall miss a watched connection for its silence.
+            if std::mem::take(&mut self.flags.moved) || self.session.is_watched() {
                 self.clock.touch();
             }
             match self.clock.poll(&common.timeouts, cx) {
@@ -251,7 +261,10 @@ impl Relay {
 
     /// A proxy that ends wants no new requests, nor does a connection whose rules edit headers by now.
     fn leave(&mut self) -> Result<(), End> {
-        self.flags.leaving = self.flags.leaving || (!self.flags.opaque && self.session.must_leave());
+        self.follow_policy()?;
+        if self.flags.opaque || self.tap.is_some() {
+            return Ok(());
+        }
         if self.flags.leaving {
             self.inspector.stop();
         } else if self.common.drain.is_on() {
@@ -329,7 +342,8 @@ impl Relay {
 
     /// Whether nothing is under way.
     fn is_idle(&self) -> bool {
-        self.inspector.is_idle() && self.to_client.is_empty() && self.to_upstream.is_empty() && !self.flags.opaque
+        let tapped = self.tap.as_ref().is_none_or(|tap| tap.has_seen_all());
+        tapped && self.inspector.is_idle() && self.to_client.is_empty() && self.to_upstream.is_empty() && !self.flags.opaque
     }
 
     /// After the last byte for the client: its end, then whatever it still sends is read and dropped until it ends too,
@@ -352,12 +366,12 @@ impl Relay {
 
     /// Makes the other side see what happened to this one.
     fn end(&mut self, end: End) -> End {
-        if matches!(end, End::ClientReset | End::Aborted)
+        if matches!(end, End::ClientReset | End::Aborted | End::Cut)
             && let Upstream::Open(stream) | Upstream::Connecting(stream) = &self.upstream
         {
             socket::reset_on_close(stream);
         }
-        if matches!(end, End::UpstreamReset | End::Aborted) {
+        if matches!(end, End::UpstreamReset | End::Aborted | End::Cut) {
             socket::reset_on_close(&self.client);
         }
         end

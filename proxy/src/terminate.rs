@@ -48,7 +48,7 @@ use self::{
     wire::{Activity, ClientWire, Front, SharedFront},
 };
 use crate::{
-    inspect::Session,
+    inspect::{Course, Session},
     relay::{Common, End, Timeouts},
     socket,
 };
@@ -164,7 +164,7 @@ pub async fn serve(client: TcpStream, session: Session, common: Rc<Common>) -> E
         _ => serve_http1(&connection, first).await,
     };
     // Makes the other side see what happened to this one.
-    if matches!(end, End::ClientReset | End::Aborted)
+    if matches!(end, End::ClientReset | End::Aborted | End::Cut)
         && let Some(upstream) = &*connection.upstream.borrow()
     {
         socket::reset_on_close(upstream);
@@ -172,7 +172,7 @@ pub async fn serve(client: TcpStream, session: Session, common: Rc<Common>) -> E
     // What the server still has to say, nobody will hear.
     connection.hang_up();
     match end {
-        End::UpstreamReset | End::Aborted => socket::reset_on_close(&client),
+        End::UpstreamReset | End::Aborted | End::Cut => socket::reset_on_close(&client),
         End::Finished => linger(&client, &connection.common).await,
         End::ClientReset | End::TimedOut => {}
     }
@@ -246,7 +246,7 @@ async fn serve_http1(connection: &Rc<Connection>, first: Vec<u8>) -> End {
         (Err(end), _) => end,
         (Ok(Ok(())), Some(tunnel)) => {
             let mut copied = pin!(tunnel.run(connection));
-            poll_fn(|cx| match copied.as_mut().poll(cx) {
+            poll_fn(|cx| match connection.cut(true).map_or_else(|| copied.as_mut().poll(cx), Poll::Ready) {
                 Poll::Ready(end) => Poll::Ready(end),
                 Poll::Pending => clock.poll(connection, cx).map(|()| End::TimedOut),
             })
@@ -299,13 +299,18 @@ impl Connection {
         if !self.waker.borrow().will_wake(cx.waker()) {
             *self.waker.borrow_mut() = cx.waker().clone();
         }
-        if let Some(end) = self.end.get() {
+        if let Some(end) = self.end.get().or_else(|| self.cut(false)) {
             return Poll::Ready(Err(end));
         }
         match served {
             Poll::Ready(served) => Poll::Ready(Ok(served)),
             Poll::Pending => clock.poll(self, cx).map(|()| Err(End::TimedOut)),
         }
+    }
+
+    /// What ends the connection if the policy in force does not allow it.
+    fn cut(&self, opaque: bool) -> Option<End> {
+        (self.session.borrow_mut().course(opaque) == Course::Cut).then_some(End::Cut)
     }
 
     /// Hyper could not go on with the client.

@@ -19,9 +19,9 @@ use socket2::Domain;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, LocalOptions},
-    sync::watch,
+    sync::{mpsc, watch},
     task::spawn_local,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use weir_model::snapshot::{Snapshot, SnapshotChange};
 use weir_sockmap::{listeners::Listeners, pins::Pins};
@@ -33,8 +33,11 @@ use crate::{
     record::{Recorder, Ring, SharedRing},
     relay::{Common, Timeouts},
     socket, upstream,
-    world::World,
+    world::{Touched, World},
 };
+
+/// Changes that come within it are one reason to look at the connections.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// How the proxy shall run.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub struct Proxy {
     rings: Vec<SharedRing>,
     metrics: Metrics,
     drain: watch::Sender<bool>,
+    /// Tell each worker whose connections a change may concern.
+    touched: Vec<mpsc::UnboundedSender<Arc<Touched>>>,
     threads: Vec<JoinHandle<()>>,
     v4: Vec<StdListener>,
     v6: Vec<StdListener>,
@@ -75,6 +80,7 @@ impl Proxy {
             rings: Vec::new(),
             metrics,
             drain,
+            touched: Vec::new(),
             threads: Vec::new(),
             v4: Vec::new(),
             v6: Vec::new(),
@@ -100,9 +106,11 @@ impl Proxy {
         let world = Arc::clone(&self.world);
         let drain = self.drain.subscribe();
         let (timeouts, patience) = (config.timeouts, config.drain);
+        let (told, touched) = mpsc::unbounded_channel();
+        self.touched.push(told);
         let run = move || {
             let shared = Shared { world, recorder, common: Common::new(upstream::call, timeouts), drain };
-            if let Err(error) = work(listeners, shared, patience) {
+            if let Err(error) = work(listeners, shared, touched, patience) {
                 tracing::error!(number, %error, "worker ended");
             }
         };
@@ -113,17 +121,21 @@ impl Proxy {
 
     /// Judges by `snapshot` from the next request on; returns what could not be compiled.
     pub fn apply(&self, snapshot: &Snapshot) -> Vec<String> {
-        self.put_in_force(self.world.load().replaced(snapshot))
+        self.put_in_force(self.world.load().replaced(snapshot), Touched::everybody())
     }
 
     /// As [`Self::apply`], by what the change makes of the snapshot in force.
     pub fn change(&self, change: &SnapshotChange) -> Vec<String> {
-        self.put_in_force(self.world.load().next(change))
+        let world = self.world.load();
+        self.put_in_force(world.next(change), Touched::of(&world, change))
     }
 
-    fn put_in_force(&self, world: World) -> Vec<String> {
+    fn put_in_force(&self, world: World, touched: Touched) -> Vec<String> {
         let problems = world.problems().to_vec();
         self.world.store(Arc::new(world));
+        let touched = Arc::new(touched);
+        // A worker that has ended has no connections.
+        self.touched.iter().for_each(|worker| drop(worker.send(Arc::clone(&touched))));
         problems
     }
 
@@ -175,12 +187,18 @@ impl Proxy {
     }
 }
 
-fn work(listeners: [StdListener; 2], shared: Shared, patience: Duration) -> io::Result<()> {
+fn work(
+    listeners: [StdListener; 2],
+    shared: Shared,
+    touched: mpsc::UnboundedReceiver<Arc<Touched>>,
+    patience: Duration,
+) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut drain = shared.drain.clone();
     let shared = Rc::new(shared);
     let [v4, v6] = listeners;
     runtime.block_on(async {
+        spawn_local(look_at_connections(Rc::clone(&shared), touched));
         let v4 = spawn_local(accept(TcpListener::from_std(v4)?, Rc::clone(&shared)));
         let v6 = spawn_local(accept(TcpListener::from_std(v6)?, Rc::clone(&shared)));
         let _ = drain.wait_for(|drain| *drain).await;
@@ -192,4 +210,15 @@ fn work(listeners: [StdListener; 2], shared: Shared, patience: Duration) -> io::
         }
         Ok(())
     })
+}
+
+/// Has the connections polled that changes may concern: each asks the rules in force when it is.
+async fn look_at_connections(shared: Rc<Shared>, mut touched: mpsc::UnboundedReceiver<Arc<Touched>>) {
+    let mut changes = Vec::new();
+    while touched.recv_many(&mut changes, usize::MAX).await > 0 {
+        let world = shared.world.load_full();
+        shared.common.drain.wake(|ends| changes.iter().any(|change| change.concerns(ends, &world)));
+        changes.clear();
+        sleep(BREATH).await;
+    }
 }

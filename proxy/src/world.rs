@@ -19,9 +19,10 @@ use weir_model::{
 };
 
 use self::ports::Content;
-pub use self::ports::Ports;
+pub use self::{ports::Ports, touched::Touched};
 
 mod ports;
+mod touched;
 
 /// The compiled snapshot. The default is an empty one, at revision 0.
 #[derive(Clone, Default)]

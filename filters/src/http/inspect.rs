@@ -132,6 +132,10 @@ pub trait Judge {
     /// Decides about a request. Called exactly once for each, in order, when its head is complete and well-formed.
     fn judge(&mut self, head: &RequestHead<'_>) -> Decision;
 
+    /// The request that was judged last, and allowed, asks for something that is not HTTP. If that is granted, what follows
+    /// on the connection is this request's.
+    fn leaves(&mut self, _: &RequestHead<'_>) {}
+
     /// The head of the final response to the oldest allowed request that has none yet.
     fn responded(&mut self, head: &ResponseHead<'_>);
 

@@ -6,3 +6,4 @@ mod pipeline;
 mod properties;
 mod reference;
 mod table;
+mod tapped;

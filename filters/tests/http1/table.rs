@@ -210,7 +210,7 @@ pub(crate) fn abort_behind(
     answer(name, GET, response, &[Status(status), Down(length), Step::Abort(abort)], source)
 }
 
-fn subjects() -> Vec<(&'static str, Vec<Row>)> {
+pub(crate) fn subjects() -> Vec<(&'static str, Vec<Row>)> {
     vec![
         ("start line", start_line::rows()),
         ("endings", endings::rows()),

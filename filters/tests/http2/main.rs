@@ -7,4 +7,5 @@ mod ends;
 mod frames;
 mod properties;
 mod table;
+mod tapped;
 mod upgrade;

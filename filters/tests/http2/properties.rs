@@ -72,9 +72,9 @@ const SERVER: &[&str] = &[
 ];
 
 /// A side's bytes, in turn: true for the client.
-type Talk = Vec<(bool, Vec<u8>)>;
+pub(crate) type Talk = Vec<(bool, Vec<u8>)>;
 
-fn talk() -> impl Strategy<Value = Talk> {
+pub(crate) fn talk() -> impl Strategy<Value = Talk> {
     let client = prop::sample::select(CLIENT).prop_map(|line| (true, line));
     let server = prop::sample::select(SERVER).prop_map(|line| (false, line));
     vec(prop_oneof![3 => client, 2 => server], 1..40).prop_map(|lines| {
@@ -93,7 +93,7 @@ fn talk() -> impl Strategy<Value = Talk> {
 }
 
 /// Cuts `bytes` at the given places.
-fn pieces<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
+pub(crate) fn pieces<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).chain([0, bytes.len()]).collect();
     places.sort_unstable();
     places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()

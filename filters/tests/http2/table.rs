@@ -34,7 +34,7 @@ mod windows;
 /// Name and talk.
 pub(crate) type Row = (&'static str, &'static str);
 
-fn subjects() -> Vec<(&'static str, Vec<(String, String)>)> {
+pub(crate) fn subjects() -> Vec<(&'static str, Vec<(String, String)>)> {
     let owned = |rows: &[Row]| rows.iter().map(|(name, talk)| (name.to_string(), talk.to_string())).collect();
     vec![
         ("passing", owned(passing::ROWS)),
@@ -110,7 +110,7 @@ enum Cut {
     Joined,
 }
 
-fn lines(talk: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn lines(talk: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = talk.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.map(|line| line.split_once(' ').unwrap_or((line, "")))
 }

@@ -19,6 +19,9 @@ const REWRITE_BACKLOG: usize = 2 * SCRATCH;
 impl Relay {
     /// Moves bytes from the client to the upstream.
     pub(super) fn pump_client(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<(), End> {
+        if self.tap.is_some() {
+            self.dial()?;
+        }
         self.poll_connect(cx)?;
         if self.flush_upstream(cx) && mem::take(&mut self.flags.retry) {
             self.take_held()?;
@@ -77,6 +80,9 @@ impl Relay {
 
     /// Lets the inspector judge `input`, and says how many bytes of it are dealt with.
     fn take_from_client(&mut self, input: &[u8]) -> Result<usize, End> {
+        if self.tap.is_some() && self.tap_client(input)? {
+            return Ok(input.len());
+        }
         let mut at = 0;
         while at < input.len() && !self.flags.closing && !self.flags.stopped {
             if self.flags.opaque {
@@ -123,13 +129,19 @@ impl Relay {
         Ok(if over { input.len() } else { at })
     }
 
-    fn send_upstream(&mut self, data: &[u8]) -> Result<(), End> {
+    /// Calls the server, if it was not called yet.
+    fn dial(&mut self) -> Result<(), End> {
         if matches!(self.upstream, Upstream::None) {
             match (self.common.call)(self.session.ends(), self.session.recorder().metrics()) {
                 Ok(stream) => self.upstream = Upstream::Connecting(stream),
                 Err(error) => return Err(self.refused_by_upstream(&error)),
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn send_upstream(&mut self, data: &[u8]) -> Result<(), End> {
+        self.dial()?;
         if self.flags.upstream_deaf {
             return Ok(());
         }

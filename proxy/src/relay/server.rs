@@ -63,6 +63,9 @@ impl Relay {
     }
 
     fn take_from_upstream(&mut self, input: &[u8]) -> Result<(), End> {
+        if self.tap.is_some() && self.tap_upstream(input)? {
+            return Ok(());
+        }
         self.stop_waiting();
         let mut at = 0;
         // What follows the last byte for the client, nobody will hear.
@@ -110,6 +113,9 @@ impl Relay {
         }
         if self.flags.upstream_was_reset {
             return Err(End::UpstreamReset);
+        }
+        if self.tap.is_some() || self.flags.opaque {
+            return Ok(());
         }
         self.stop_waiting();
         match self.inspector.server_eof() {

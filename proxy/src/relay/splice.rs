@@ -20,7 +20,7 @@ pub(super) enum Spliced {
 impl Relay {
     /// Moves a part of a long request body, if one is on its way.
     pub(super) fn splice_client(&mut self, cx: &mut Context<'_>) -> Result<Spliced, End> {
-        let run = if self.flags.opaque { u64::MAX } else { self.inspector.client_run() };
+        let run = self.client_run();
         let wanted = is_worth_it(run, self.flags.client_is_bulky, &self.to_upstream)
             && self.client_in.is_empty()
             && !(self.flags.closing || self.flags.stopped || self.flags.upstream_deaf);
@@ -54,7 +54,7 @@ impl Relay {
 
     /// As [`Self::splice_client`], for a response.
     pub(super) fn splice_upstream(&mut self, cx: &mut Context<'_>) -> Result<Spliced, End> {
-        let run = if self.flags.opaque { u64::MAX } else { self.inspector.server_run() };
+        let run = self.server_run();
         let wanted = is_worth_it(run, self.flags.upstream_is_bulky, &self.to_client)
             && self.upstream_in.is_empty()
             && !self.flags.closing;

@@ -26,13 +26,14 @@ use crate::{
     inspect::Session,
     metrics::{Metrics, WorkerMetrics},
     origin::Ends,
-    record::{Recorder, Ring},
-    world::tests::world,
+    record::{Recorder, Ring, SharedRing},
+    world::{World, tests::world},
 };
 
 mod ends;
 mod limits;
 mod simulation;
+mod watched;
 
 /// Nothing here takes so long unless it is stuck.
 const STUCK: Duration = Duration::from_secs(20);
@@ -48,11 +49,18 @@ struct Rig {
     server: TcpListener,
     relay: JoinHandle<End>,
     common: Rc<Common>,
+    world: Arc<ArcSwap<World>>,
+    ring: SharedRing,
 }
 
 impl Rig {
     /// `/ok…` is allowed, everything else is denied.
     async fn new(timeouts: Timeouts) -> Self {
+        let rules = vec![HttpRule { path: Some("/ok.*".into()), ..HttpRule::default() }];
+        Self::with(world(1, rules), timeouts).await
+    }
+
+    async fn with(world: World, timeouts: Timeouts) -> Self {
         let front = listen();
         let server = listen();
         let client = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).expect("a socket");
@@ -64,18 +72,17 @@ impl Rig {
         let (accepted, from) = front.accept().await.expect("accept");
         let ends = Ends { client: from, server: server.local_addr().expect("an address") };
         let ring = Arc::new(Mutex::new(Ring::new(16)));
-        let recorder = Recorder::new(ring, Metrics::default().worker());
-        let rules = vec![HttpRule { path: Some("/ok.*".into()), ..HttpRule::default() }];
-        let session = Session::open(&Arc::new(ArcSwap::from_pointee(world(1, rules))), ends, recorder)
-            .expect("the server is a pod");
+        let recorder = Recorder::new(Arc::clone(&ring), Metrics::default().worker());
+        let world = Arc::new(ArcSwap::from_pointee(world));
+        let session = Session::open(&world, ends, recorder).expect("the server is a pod");
         let common = Common::new(dial, timeouts);
-        let member = common.drain.join();
+        let member = common.drain.join(ends);
         let mut relay = Relay::new(accepted, session, Rc::clone(&common));
         let relay = spawn_local(async move {
             member.register().await;
             poll_fn(|cx| relay.poll(cx)).await
         });
-        Self { client, server, relay, common }
+        Self { client, server, relay, common, world, ring }
     }
 
     async fn patient() -> Self {

@@ -104,6 +104,7 @@ pub(super) async fn serve_http1(connection: &Rc<Connection>, mut request: Reques
     let stream = connection.next_request();
     let decision = connection.session.borrow_mut().judge_and_edit(stream, &mut Http1(&mut head));
     match decision {
+        Ok(Decision::Allow) if asks.upgrade => connection.session.borrow_mut().remember(&Http1(&mut head)),
         Ok(Decision::Allow) => {}
         Ok(Decision::Deny) => {
             let mut response = denied(&head.method);

@@ -60,7 +60,7 @@ impl Rig {
         let world = Arc::new(ArcSwap::from_pointee(world(1, rules)));
         let mut session = Session::open(&world, ends, recorder).expect("the server is a pod");
         let common = Common::new(dial, timeouts);
-        let member = common.drain.join();
+        let member = common.drain.join(ends);
         let shared = Rc::clone(&common);
         let served = spawn_local(async move {
             member.register().await;

@@ -96,7 +96,12 @@ impl Inspector {
             self.http2_settings = settings;
         }
         let (slot, message) = match judge.judge(&request) {
-            Decision::Allow => allowed_message(&request, &fields, head.len()),
+            Decision::Allow => {
+                if fields.upgrade == Upgrade::Opaque || request.method == "CONNECT" {
+                    judge.leaves(&request);
+                }
+                allowed_message(&request, &fields, head.len())
+            }
             Decision::Deny => denied_message(&request, &fields, head.len()),
         };
         self.queue.push_back(slot);

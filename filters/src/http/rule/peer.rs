@@ -77,6 +77,14 @@ impl PeerRules {
         self.enforced.into()
     }
 
+    /// The rule by which [`Self::enforced`] is a denial, if one is.
+    pub fn denial(&self) -> Option<&NamedRule> {
+        match self.enforced {
+            Stand::Denied(Some(entry)) => Some(&self.rules.entries[entry].rule),
+            _ => None,
+        }
+    }
+
     /// What is audited, before there is a request.
     pub fn audited(&self) -> Standing {
         self.audited.unwrap_or(self.enforced).into()

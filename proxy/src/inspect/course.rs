@@ -1,0 +1,125 @@
+//! What the rules in force ask of a connection that is open. It is asked with every turn of its task; where the snapshot is
+//! the same, the answer costs a look.
+
+use std::borrow::Cow;
+
+use weir_filters::http::{Effect, Judgement, PeerRules, RequestHead, Standing, parts};
+use weir_model::{
+    flow::{HttpVersion, Verdict},
+    resolved::Direction,
+};
+
+use super::{Editable, Session, exchange};
+
+/// Why a connection is cut.
+const CUT: &str = "cut: the policy in force does not allow the connection";
+/// The same, of one whose bytes nobody can judge any more.
+const UNSEEN: &str = "cut: the policy in force is about requests, and the connection goes on unseen";
+
+/// What the rules in force ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Nothing new.
+    GoOn,
+    /// To pass no other request on as it came: they edit headers.
+    Leave,
+    /// To judge what was watched.
+    Judge,
+    /// To close both sides at once.
+    Cut,
+}
+
+/// A request that has asked for a tunnel, to be judged again when the rules change.
+pub(super) struct Opened {
+    version: HttpVersion,
+    method: String,
+    target: String,
+    lines: Vec<(String, Vec<u8>)>,
+}
+
+impl Opened {
+    pub(super) fn of(head: &RequestHead<'_>) -> Self {
+        Self {
+            version: head.version(),
+            method: head.method().into(),
+            target: head.target().into(),
+            lines: head.headers().map(|(name, value)| (name.into(), value.into())).collect(),
+        }
+    }
+
+    fn is_allowed(&self, by: impl FnOnce(&RequestHead<'_>) -> bool) -> bool {
+        let lines = self.lines.iter().map(|(name, value)| (&**name, &**value));
+        parts::with_request(self.version, &self.method, &self.target, lines, by).unwrap_or(false)
+    }
+}
+
+impl Session {
+    /// What is asked of this connection, whose bytes pass unseen if it is `opaque`. If that is to be cut, there is a record.
+    pub fn course(&mut self, opaque: bool) -> Course {
+        let known = self.renew();
+        let allowed = known && self.origin.standing != Standing::Denied;
+        if !allowed || (opaque && !self.sound && !self.may_pass_unseen()) {
+            self.cut(if allowed && self.opened.is_none() { UNSEEN } else { CUT });
+            return Course::Cut;
+        }
+        self.sound |= opaque;
+        match self.origin.effect {
+            _ if opaque => Course::GoOn,
+            Effect::Edits => Course::Leave,
+            _ if self.watched && (self.origin.inspects || self.origin.standing != Standing::Allowed) => Course::Judge,
+            _ => Course::GoOn,
+        }
+    }
+
+    fn may_pass_unseen(&self) -> bool {
+        let allows = |head: &RequestHead<'_>| !self.origin.sides().any(|side| matches!(side.judge(head), Judgement::Deny(_)));
+        match (self.origin.standing, &self.opened) {
+            (Standing::Allowed, _) => true,
+            (Standing::ByRequest, Some(opened)) => opened.is_allowed(allows),
+            _ => false,
+        }
+    }
+
+    /// As [`weir_filters::http::Judge::leaves`], of a request that is written anew.
+    pub fn remember<R: Editable>(&mut self, request: &R) {
+        self.opened = request.with_head(|head, _| Box::new(Opened::of(head))).ok();
+    }
+
+    /// Whether this connection is only watched.
+    pub fn is_watched(&self) -> bool {
+        self.watched
+    }
+
+    /// From now on it is judged.
+    pub fn judge_from_now_on(&mut self) {
+        self.watched = false;
+    }
+
+    /// Records that a watched connection cannot be judged from now on, as the rules ask.
+    pub fn cut_unseen(&self) {
+        self.cut(UNSEEN);
+    }
+
+    fn cut(&self, why: &'static str) {
+        let by = self.origin.sides().find(|side| side.enforced() == Standing::Denied);
+        let rule = by.and_then(|side| side.rules.as_ref()).and_then(PeerRules::denial).cloned();
+        let direction = by.map_or(Direction::Ingress, |side| side.direction);
+        self.recorder.write(self.flow(Verdict::Dropped, direction, rule, exchange(None, 0, Cow::Borrowed(why))));
+    }
+
+    /// Records, once, why a watched connection goes on unseen.
+    pub fn goes_on_unseen(&mut self, why: &str, head: Option<&RequestHead<'_>>) {
+        // What it then carries is no tunnel that a request has asked for.
+        self.opened = None;
+        if std::mem::replace(&mut self.unseen, true) {
+            return;
+        }
+        // Were they enforced, rules about requests would not let it.
+        let audits = |rules: &PeerRules| rules.audited() != Standing::Allowed;
+        let by = self.origin.sides().find(|side| side.rules.as_ref().is_some_and(audits));
+        let verdict = if by.is_some() { Verdict::Audited } else { Verdict::Forwarded };
+        let direction = by.map_or(Direction::Ingress, |side| side.direction);
+        let http = exchange(head, 0, Cow::Owned(format!("not inspected any more: {why}")));
+        self.recorder.write(self.flow(verdict, direction, None, http));
+    }
+}
