@@ -165,7 +165,7 @@ impl Inspector {
     pub fn take_reply(&mut self) -> Option<http2::Reply> {
         match &mut self.version {
             Version::Http1 { inspector, .. } => {
-                inspector.take_reply().map(|reply| http2::Reply { bytes: reply.bytes.into(), close: reply.close })
+                inspector.take_reply().map(|reply| http2::Reply { bytes: reply.to_bytes(), close: reply.close })
             }
             Version::Http2(inspector) => inspector.take_reply(),
         }

@@ -38,7 +38,7 @@ pub mod parts;
 pub mod path;
 pub mod rule;
 
-pub use deny::Reply;
+pub use deny::{POLICY_HEADER, Reason, Reply};
 pub use edit::{Edit, Findings};
 pub use head::{RequestHead, ResponseHead};
 pub use inspect::{Abort, ClientStep, Decision, Eof, Inspector, Judge, ServerStep};

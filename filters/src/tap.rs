@@ -79,18 +79,15 @@ impl Tap {
     pub fn server(&mut self, inspector: &mut Inspector, data: &[u8], judge: &mut impl Judge) -> Result<Seen, Lost> {
         let mut held = std::mem::take(&mut self.server);
         let (seen, left) = if held.is_empty() {
-            let (seen, taken) = see_server(inspector, data, judge)?;
+            let (seen, taken) = self.see_server(inspector, data, judge)?;
             (seen, data[taken..].to_vec())
         } else {
             held.extend_from_slice(data);
-            let (seen, taken) = see_server(inspector, &held, judge)?;
+            let (seen, taken) = self.see_server(inspector, &held, judge)?;
             (seen, held.split_off(taken))
         };
         self.server = left;
-        if bounded(seen, &self.server)? == Seen::Yes && std::mem::take(&mut self.waits) {
-            return self.client(inspector, &[], judge);
-        }
-        Ok(seen)
+        bounded(seen, &self.server)
     }
 
     /// Whether the inspector has consumed all that was passed.
@@ -143,25 +140,34 @@ impl Tap {
         }
         Ok((Seen::Yes, at))
     }
-}
 
-fn see_server(inspector: &mut Inspector, input: &[u8], judge: &mut impl Judge) -> Result<(Seen, usize), Lost> {
-    let mut at = 0;
-    while at < input.len() {
-        match inspector.server(&input[at..], judge) {
-            ServerStep::Forward(n) => at += n,
-            ServerStep::Replace(n) => {
-                inspector.take_replacement();
-                at += n;
+    fn see_server(
+        &mut self,
+        inspector: &mut Inspector,
+        input: &[u8],
+        judge: &mut impl Judge,
+    ) -> Result<(Seen, usize), Lost> {
+        let mut at = 0;
+        while at < input.len() {
+            match inspector.server(&input[at..], judge) {
+                ServerStep::Forward(n) => at += n,
+                ServerStep::Replace(n) => {
+                    inspector.take_replacement();
+                    at += n;
+                }
+                ServerStep::NeedMore | ServerStep::Hold => break,
+                ServerStep::Wait => return Err(Lost::Refused),
+                ServerStep::Opaque => return Ok((Seen::Opaque, input.len())),
+                ServerStep::Abort(abort) => return Err(Lost::Broken(abort)),
             }
-            ServerStep::NeedMore | ServerStep::Hold => break,
-            ServerStep::Wait => return Err(Lost::Refused),
-            ServerStep::Opaque => return Ok((Seen::Opaque, input.len())),
-            ServerStep::Abort(abort) => return Err(Lost::Broken(abort)),
+            refused(inspector)?;
+            // What the server says next may be about what the client has said meanwhile.
+            if std::mem::take(&mut self.waits) && self.client(inspector, &[], judge)? == Seen::Opaque {
+                return Ok((Seen::Opaque, input.len()));
+            }
         }
-        refused(inspector)?;
+        Ok((Seen::Yes, at))
     }
-    Ok((Seen::Yes, at))
 }
 
 /// Nobody is given the inspector's own bytes.

@@ -31,6 +31,8 @@ pub struct Shared {
     pub recorder: Recorder,
     /// What their relays share.
     pub common: Rc<Common>,
+    /// Whether clients are told why they are denied.
+    pub explain: bool,
     /// Becomes true when the proxy shall end.
     pub drain: watch::Receiver<bool>,
 }
@@ -85,6 +87,9 @@ async fn serve(client: TcpStream, ends: Ends, shared: Rc<Shared>, member: Member
         socket::reset_on_close(&client);
         return;
     };
+    if shared.explain {
+        session.explain_denials();
+    }
     member.register().await;
     let common = Rc::clone(&shared.common);
     // The worker learns of the end when the sockets are closed.

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use smol_str::SmolStr;
 use weir_filters::{
     connection,
-    http::{self, Decision, Edit, Effect, Findings, Judgement, NamedRule, RequestHead, ResponseHead, Standing},
+    http::{self, Decision, Edit, Effect, Findings, Judgement, NamedRule, Reason, RequestHead, ResponseHead, Standing},
     http2::{self, GRPC_DENIED},
 };
 use weir_model::{
@@ -43,6 +43,10 @@ pub struct Session {
     recorder: Recorder,
     /// Forwarded requests whose response has not come, oldest first.
     unanswered: VecDeque<Unanswered>,
+    /// Whether clients are told why they are denied.
+    explains: bool,
+    /// Why the last one was.
+    reason: Option<Reason>,
     /// Whether it is only watched.
     watched: bool,
     /// It was said why it goes on unseen.
@@ -83,11 +87,23 @@ impl Session {
             origin,
             recorder,
             unanswered: VecDeque::new(),
+            explains: false,
+            reason: None,
             watched,
             unseen: false,
             opened: None,
             sound: false,
         })
+    }
+
+    /// Has clients told why they are denied: `x-weir-policy`.
+    pub fn explain_denials(&mut self) {
+        self.explains = true;
+    }
+
+    /// Why the request that was judged last is denied, if the client is to be told.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason.filter(|_| self.explains)
     }
 
     /// The connection's two ends.
@@ -249,6 +265,8 @@ impl Session {
         if unedited {
             (verdict, rule, http.refusal) = (Verdict::Error, None, Cow::Borrowed(UNEDITED));
         }
+        let id = rule.as_ref().map_or(RuleId::default(), |rule| rule.id);
+        self.reason = Some(Reason { rule: id, direction: decided.direction }).filter(|_| !unedited);
         self.recorder.write(self.flow(verdict, decided.direction, rule, http));
         Decision::Deny
     }
@@ -292,6 +310,10 @@ impl http::Judge for Session {
         Self::judge(self, 0, head, false)
     }
 
+    fn reason(&self) -> Option<Reason> {
+        Self::reason(self)
+    }
+
     fn leaves(&mut self, head: &RequestHead<'_>) {
         self.opened = Some(Box::new(Opened::of(head)));
     }
@@ -308,6 +330,10 @@ impl http::Judge for Session {
 impl http2::Judge for Session {
     fn judge_stream(&mut self, stream: u32, head: &RequestHead<'_>, is_grpc: bool) -> Decision {
         Self::judge(self, stream, head, is_grpc)
+    }
+
+    fn stream_reason(&self) -> Option<Reason> {
+        Self::reason(self)
     }
 
     fn stream_answering(&mut self, stream: u32) {

@@ -50,6 +50,8 @@ pub struct Config {
     pub flows: usize,
     /// How long open exchanges may take to finish when the proxy ends.
     pub drain: Duration,
+    /// Whether a denial has the header `x-weir-policy`, which names the rule, or that it is the default, and the side.
+    pub explain: bool,
 }
 
 /// The running proxy.
@@ -105,11 +107,11 @@ impl Proxy {
         let recorder = Recorder::new(ring, self.metrics.worker());
         let world = Arc::clone(&self.world);
         let drain = self.drain.subscribe();
-        let (timeouts, patience) = (config.timeouts, config.drain);
+        let (timeouts, patience, explain) = (config.timeouts, config.drain, config.explain);
         let (told, touched) = mpsc::unbounded_channel();
         self.touched.push(told);
         let run = move || {
-            let shared = Shared { world, recorder, common: Common::new(upstream::call, timeouts), drain };
+            let shared = Shared { world, recorder, common: Common::new(upstream::call, timeouts), explain, drain };
             if let Err(error) = work(listeners, shared, touched, patience) {
                 tracing::error!(number, %error, "worker ended");
             }

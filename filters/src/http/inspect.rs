@@ -34,7 +34,7 @@ use std::collections::VecDeque;
 
 use super::{
     Limits, Refusal, RequestHead, ResponseHead,
-    deny::Reply,
+    deny::{Reason, Reply},
     framing::Body,
     head::{Scanner, Upgrade},
     path::Scratch,
@@ -131,6 +131,11 @@ pub enum Decision {
 pub trait Judge {
     /// Decides about a request. Called exactly once for each, in order, when its head is complete and well-formed.
     fn judge(&mut self, head: &RequestHead<'_>) -> Decision;
+
+    /// Why the request that was judged last is denied, if the client is to be told.
+    fn reason(&self) -> Option<Reason> {
+        None
+    }
 
     /// The request that was judged last, and allowed, asks for something that is not HTTP. If that is granted, what follows
     /// on the connection is this request's.

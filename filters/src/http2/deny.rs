@@ -5,7 +5,10 @@ use super::{
     frame::{self, Frame, flag, kind},
     head::Request,
 };
-use crate::hpack::encode;
+use crate::{
+    hpack::encode,
+    http::{POLICY_HEADER, Reason},
+};
 
 /// The body of a 403: what Envoy answers with Cilium's filter.
 pub(super) const BODY: &[u8; 15] = b"Access denied\r\n";
@@ -59,8 +62,15 @@ impl Answer {
     }
 
     /// Writes the frames. `update` is the size of the dynamic table that the client expects to be told first; `stop` adds
-    /// the request to stop.
-    pub(super) fn write(self, out: &mut Vec<u8>, stream: u32, update: Option<usize>, stop: bool) {
+    /// the request to stop; `reason` is for a denial.
+    pub(super) fn write(
+        self,
+        out: &mut Vec<u8>,
+        stream: u32,
+        update: Option<usize>,
+        stop: bool,
+        reason: Option<Reason>,
+    ) {
         let mut block = Vec::new();
         if let Some(size) = update {
             encode::size_update(&mut block, size);
@@ -87,6 +97,9 @@ impl Answer {
                 field("content-length", "0");
             }
             Self::Reset(code) => return frame::reset(out, stream, code),
+        }
+        if let Some(reason) = reason {
+            field(POLICY_HEADER, &reason.text());
         }
         frame::header_block(out, stream, self.data() == 0, &block);
         if self.data() > 0 {

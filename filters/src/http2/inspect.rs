@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     hpack,
-    http::{Decision, RequestHead, path::Scratch},
+    http::{Decision, Reason, RequestHead, path::Scratch},
 };
 
 mod client;
@@ -108,6 +108,11 @@ pub enum Abort {
 pub trait Judge {
     /// Decides about a request; it is called once for each well-formed one. `is_grpc` is what its `content-type` says.
     fn judge_stream(&mut self, stream: u32, head: &RequestHead<'_>, is_grpc: bool) -> Decision;
+
+    /// As [`crate::http::Judge::reason`].
+    fn stream_reason(&self) -> Option<Reason> {
+        None
+    }
 
     /// An allowed request was answered: with this status, and for gRPC, whose answer is over then, with this gRPC status.
     fn stream_answered(&mut self, stream: u32, status: u16, grpc_status: Option<u16>);
@@ -377,10 +382,10 @@ impl Inspector {
     }
 
     /// Answers a stream in the upstream's place.
-    fn answer(&mut self, stream: u32, answer: Answer, stop: bool) {
+    fn answer(&mut self, stream: u32, answer: Answer, stop: bool, reason: Option<Reason>) {
         let update = self.responses.owed();
         let start = self.replies.len();
-        answer.write(&mut self.replies, stream, update, stop);
+        answer.write(&mut self.replies, stream, update, stop, reason);
         if let (Some(size), false) = (update, matches!(answer, Answer::Reset(_))) {
             // The client's decoder sees it, so this one has to.
             let mut block = Vec::new();

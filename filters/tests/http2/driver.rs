@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use weir_filters::{
     connection::{self, ClientStep, ServerStep},
-    http::{self, Decision, Eof, RequestHead, ResponseHead},
+    http::{self, Decision, Eof, Reason, RequestHead, ResponseHead},
     http2::{self, Limits, Refusal, Reply},
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Witness {
     pub(crate) now: Instant,
     /// Denies nothing.
     pub(crate) allows_all: bool,
+    /// Why it denies, if it says so.
+    pub(crate) reason: Option<Reason>,
 }
 
 impl Witness {
@@ -42,6 +44,10 @@ impl Witness {
 impl http2::Judge for Witness {
     fn judge_stream(&mut self, stream: u32, head: &RequestHead<'_>, _: bool) -> Decision {
         self.decide(stream, head)
+    }
+
+    fn stream_reason(&self) -> Option<Reason> {
+        self.reason
     }
 
     fn stream_answered(&mut self, stream: u32, status: u16, grpc_status: Option<u16>) {
@@ -157,7 +163,7 @@ impl Wire {
     pub(crate) fn around(inspector: Box<dyn Subject>) -> Self {
         Self {
             inspector,
-            judge: Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: false },
+            judge: Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: false, reason: None },
             client_input: Vec::new(),
             server_input: Vec::new(),
             upstream: Vec::new(),

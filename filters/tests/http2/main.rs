@@ -6,6 +6,7 @@ mod driver;
 mod ends;
 mod frames;
 mod properties;
+mod reason;
 mod table;
 mod tapped;
 mod upgrade;

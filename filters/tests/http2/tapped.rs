@@ -26,7 +26,7 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        let judge = Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: true };
+        let judge = Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: true, reason: None };
         Self { inspector: Inspector::new(), tap: Tap::default(), judge, over: None }
     }
 
@@ -104,7 +104,11 @@ proptest! {
     #[test]
     fn cuts_do_not_matter(talk in talk(), cuts in vec(any::<Index>(), 0..20)) {
         let (whole, cut) = (watch(&talk, &[]), watch(&talk, &cuts));
-        prop_assert_eq!(&whole.judge.told, &cut.judge.told);
+        let (one, other) = (&whole.judge.told, &cut.judge.told);
+        // Behind what it is lost with, more may be seen or not.
+        let known = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+        let most = if whole.is_lost() { one.len().min(other.len()) } else { one.len().max(other.len()) };
+        prop_assert!(known == most, "{one:?} {other:?}");
         prop_assert_eq!(whole.is_lost(), cut.is_lost());
     }
 

@@ -19,7 +19,7 @@ use hyper::{
 };
 use tokio::{net::TcpStream, task::spawn_local};
 use weir_filters::{
-    http::{Decision, Edit, Refusal, RequestHead, inspect::gate::Asks, parts},
+    http::{Decision, Edit, POLICY_HEADER, Refusal, RequestHead, inspect::gate::Asks, parts},
     http2::{self, GRPC_DENIED, Judge as _},
 };
 use weir_model::flow::HttpVersion;
@@ -107,7 +107,7 @@ pub(super) async fn serve_http1(connection: &Rc<Connection>, mut request: Reques
         Ok(Decision::Allow) if asks.upgrade => connection.session.borrow_mut().remember(&Http1(&mut head)),
         Ok(Decision::Allow) => {}
         Ok(Decision::Deny) => {
-            let mut response = denied(&head.method);
+            let mut response = connection.explained(denied(&head.method));
             if asks.interim {
                 // Whether the body comes nevertheless is the client's choice, so the framing is lost.
                 close(&mut response);
@@ -190,7 +190,7 @@ pub(super) async fn serve_http2(
         Ok(Decision::Allow) => {}
         Ok(Decision::Deny) => {
             spawn_local(swallow(body));
-            return Ok(if is_grpc { grpc_denied() } else { denied(&head.method) });
+            return Ok(connection.explained(if is_grpc { grpc_denied() } else { denied(&head.method) }));
         }
         Err(refusal) => {
             let status = match refusal {
@@ -210,6 +210,15 @@ pub(super) async fn serve_http2(
 }
 
 impl Connection {
+    /// The denial of the request that was judged last, with its reason, if the client is to be told.
+    fn explained(&self, mut denial: Response<Reply>) -> Response<Reply> {
+        let reason = self.session.borrow().reason();
+        if let Some(value) = reason.and_then(|reason| HeaderValue::try_from(reason.text()).ok()) {
+            denial.headers_mut().insert(POLICY_HEADER, value);
+        }
+        denial
+    }
+
     fn next_request(&self) -> u32 {
         self.requests.set(self.requests.get().wrapping_add(1));
         self.requests.get()

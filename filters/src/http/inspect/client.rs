@@ -6,7 +6,7 @@ use weir_model::flow::HttpVersion;
 use super::{Asked, Client, ClientStep, Decision, Inspector, Judge, Message, Server, Slot, Then};
 use crate::http::{
     Refusal, RequestHead,
-    deny::{self, Reply},
+    deny::{self, Reason, Reply},
     framing::Body,
     head::{Fields, Scanner, Upgrade, slots},
 };
@@ -102,7 +102,7 @@ impl Inspector {
                 }
                 allowed_message(&request, &fields, head.len())
             }
-            Decision::Deny => denied_message(&request, &fields, head.len()),
+            Decision::Deny => denied_message(&request, &fields, head.len(), judge.reason()),
         };
         self.queue.push_back(slot);
         self.client = Client::Message(message);
@@ -211,11 +211,16 @@ fn allowed_message(request: &RequestHead<'_>, fields: &Fields<'_>, head: usize) 
     (Slot::Upstream(asked), message)
 }
 
-fn denied_message(request: &RequestHead<'_>, fields: &Fields<'_>, head: usize) -> (Slot, Message) {
+fn denied_message(
+    request: &RequestHead<'_>,
+    fields: &Fields<'_>,
+    head: usize,
+    reason: Option<Reason>,
+) -> (Slot, Message) {
     let body = fields.body(Body::Done);
     // Whether a client that expects `100` still sends the body after a `403` is its choice, so the framing is lost.
     let ambiguous = fields.expects && !body.is_done();
-    let reply: Reply = deny::denied(request, fields.close || ambiguous);
+    let reply: Reply = deny::denied(request, fields.close || ambiguous, reason);
     // Its body is not waited for, so no part of it is read, whenever it comes.
     let body = if reply.close { Body::Done } else { body };
     let message = Message { head, body, pass: false, expects: false, held: false, last: reply.close };

@@ -386,7 +386,7 @@ impl Inspector {
         self.budgets.idle_frames.refund(4);
         let mut headers = Vec::new();
         let mut scratch = std::mem::take(&mut self.scratch);
-        let mut stop = false;
+        let (mut stop, mut reason) = (false, None);
         let (stream, answer) = match Request::parse(fields, &mut headers, &mut scratch) {
             Err((refusal, head)) => {
                 judge.stream_refused(refusal, Some(&head));
@@ -405,6 +405,7 @@ impl Inspector {
                 Decision::Deny => {
                     let answer = Answer::denied(&request, self.has_room());
                     stop = answer.asks_to_stop(request.head.method());
+                    reason = judge.stream_reason();
                     (None, Some(answer))
                 }
             },
@@ -412,7 +413,7 @@ impl Inspector {
         self.scratch = scratch;
         if let Some(answer) = answer {
             stop |= matches!(answer, Answer::Reset(_));
-            self.answer(id, answer, stop && !ends);
+            self.answer(id, answer, stop && !ends, reason);
         }
         let passed = stream.is_some();
         let (left, dropped) = (stream.flatten(), (!passed && !stop).then_some(0));
