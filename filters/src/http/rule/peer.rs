@@ -22,8 +22,8 @@ pub struct PeerRules {
 /// What is known of a verdict before there is a request. The number is that of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
-    Allowed(Option<usize>),
-    Denied(Option<usize>),
+    Allowed(Option<u32>),
+    Denied(Option<u32>),
     ByRequest,
 }
 
@@ -80,7 +80,7 @@ impl PeerRules {
     /// The rule by which [`Self::enforced`] is a denial, if one is.
     pub fn denial(&self) -> Option<&NamedRule> {
         match self.enforced {
-            Stand::Denied(Some(entry)) => Some(&self.rules.entries[entry].rule),
+            Stand::Denied(entry) => self.named(entry?),
             _ => None,
         }
     }
@@ -118,6 +118,10 @@ impl PeerRules {
         }
     }
 
+    fn named(&self, entry: u32) -> Option<&NamedRule> {
+        self.rules.entries.get(entry as usize).map(|entry| &entry.rule)
+    }
+
     fn find(&self, request: &RequestHead<'_>) -> Found {
         let raw = self.rules.first_matches(&self.peer, request, request.path());
         if request.normal_path() == request.path() || (raw.enforced.is_none() && raw.audited.is_none()) {
@@ -128,11 +132,12 @@ impl PeerRules {
     }
 
     fn verdict(&self, stand: Stand, found: Option<RuleRef>, default_deny: bool) -> Judgement<'_> {
-        let named = |entry: Option<usize>| entry.map(|entry| &self.rules.entries[entry].rule);
+        let named = |entry: Option<u32>| entry.and_then(|entry| self.named(entry));
+        let of = |found: RuleRef| Some(&self.rules.entries[found.entry].rule);
         match (stand, found) {
             (Stand::Allowed(entry), _) => Judgement::Allow(named(entry), None),
             (Stand::Denied(entry), _) => Judgement::Deny(named(entry)),
-            (Stand::ByRequest, Some(found)) => Judgement::Allow(named(Some(found.entry)), Some(found.rule)),
+            (Stand::ByRequest, Some(found)) => Judgement::Allow(of(found), Some(found.rule)),
             (Stand::ByRequest, None) if default_deny => Judgement::Deny(None),
             (Stand::ByRequest, None) => Judgement::Allow(None, None),
         }
@@ -170,7 +175,7 @@ impl PortRules {
     fn stand(&self, peer: &[SelectorId], only_enforced: bool, default_deny: bool) -> Stand {
         let mut stand = if default_deny { Stand::Denied(None) } else { Stand::Allowed(None) };
         let asked = |entry: &Entry| (entry.enforced || !only_enforced) && entry.peers.contains(peer);
-        for (number, entry) in self.entries.iter().enumerate().filter(|(_, entry)| asked(entry)) {
+        for (number, entry) in (0..).zip(&self.entries).filter(|(_, entry)| asked(entry)) {
             match (entry.deny, stand) {
                 (true, _) => return Stand::Denied(Some(number)),
                 (false, Stand::Allowed(Some(_))) => {}
