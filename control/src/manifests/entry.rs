@@ -14,7 +14,7 @@ use super::{
 pub(super) fn entry(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> RuleEntry {
     node.check_fields(context.shape(), issues);
     let mut entry = RuleEntry { requires: requires(node, context, issues), ..RuleEntry::default() };
-    let mut named = if entry.requires.is_empty() { None } else { Some("requires") };
+    let mut named = if entry.requires.is_empty() { None } else { Some(requires_field(context)) };
     for kind in &Kind::ALL {
         let field = kind.field(context.direction).filter(|field| context.shape().fields.contains(field));
         let Some(list) = field.and_then(|field| node.child(field)) else { continue };
@@ -46,7 +46,7 @@ fn one_kind(
 ) {
     let own = kind.field(context.direction).unwrap_or_default();
     match *named {
-        Some("requires") if kind.is_endpoints() => {}
+        Some(other) if other == requires_field(context) && kind.is_endpoints() => {}
         Some(other) => {
             let reason = format!("stands beside {other}; an entry has one kind of peers, write two entries");
             issues.problem(list.path(), reason);
@@ -56,18 +56,19 @@ fn one_kind(
     *named = Some(own);
 }
 
+fn requires_field(context: &Context<'_>) -> &'static str {
+    match context.direction {
+        Direction::Ingress => "fromRequires",
+        Direction::Egress => "toRequires",
+    }
+}
+
 fn requires(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> Vec<Selector> {
-    let (field, peers) = match context.direction {
-        Direction::Ingress => ("fromRequires", "fromEndpoints"),
-        Direction::Egress => ("toRequires", "toEndpoints"),
-    };
-    let Some(list) = node.child(field) else { return Vec::new() };
+    let Some(list) = node.child(requires_field(context)) else { return Vec::new() };
     let elements = list.elements(issues);
     if !elements.is_empty() && !context.options.requires {
-        let reason = format!(
-            "is refused, as Cilium does since 1.19; add its labels to each selector of {peers}, or turn on the meaning that it \
-             had before (of every rule with the same subject)"
-        );
+        let reason = "is refused, as Cilium does since 1.19; add its labels to each selector of the entry's endpoints, or ask for \
+                      the meaning that it had before (for every rule with the same subject)";
         issues.problem(list.path(), reason);
         return Vec::new();
     }
