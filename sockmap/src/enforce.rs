@@ -13,6 +13,7 @@ use weir_model::wanted::{PolicyId, WantedChange};
 use crate::{
     Error,
     book::{Book, Touched},
+    cut::Concerned,
     kernel::{Fill, Kernel},
     plan::{Action, Plan, plan, too_large},
     state::State,
@@ -29,6 +30,8 @@ pub struct Enforcer {
     state: State,
     /// What the last plan has left for later, and since when its change is in force.
     later: (Vec<Action>, Instant),
+    /// Whose open exchanges are to be looked at.
+    concerned: Concerned,
     /// Where writes have failed.
     failed: Touched,
     /// Why, by map.
@@ -58,6 +61,7 @@ impl Enforcer {
             book: Book::default(),
             state,
             later: (Vec::new(), Instant::now()),
+            concerned: Concerned::default(),
             failed: Touched::default(),
             errors: BTreeMap::new(),
             refusals: 0,
@@ -99,6 +103,16 @@ impl Enforcer {
         for action in actions {
             self.attempt(&action);
         }
+    }
+
+    /// Whose open exchanges the changes since the last call may have denied.
+    pub fn take_concerned(&mut self) -> Concerned {
+        std::mem::take(&mut self.concerned)
+    }
+
+    /// Since when there is something to [`Self::finish`] or to look at.
+    pub fn unfinished(&self) -> Option<Instant> {
+        (!self.later.0.is_empty() || !self.concerned.is_empty()).then_some(self.later.1)
     }
 
     /// A sentence for everything that is not as wanted.
@@ -161,6 +175,7 @@ impl Enforcer {
         }
         loop {
             let Plan { now, later } = plan(&self.book, &self.state, &touched);
+            self.concerned.add(&self.book, &now);
             let mut done = Done { writes: now.len() + later.len(), switched: false };
             let Some(switched) = self.execute(now, &mut touched) else { continue };
             done.switched = switched;
@@ -247,21 +262,22 @@ impl Enforcer {
     }
 
     fn write(&mut self, action: &Action) -> Result<(), Error> {
+        let tables = self.kernel.tables();
         match action {
-            Action::PutPolicy(slot, key, entry) => self.kernel.put_policy(*slot, *key, *entry),
-            Action::PutEndpoint(number, versions) => self.kernel.put_endpoint(*number, *versions),
-            Action::PutAddress(key, versions) => self.kernel.put_address(*key, *versions),
-            Action::Flip(epoch) => self.kernel.flip(*epoch),
+            Action::PutPolicy(slot, key, entry) => tables.put_policy(*slot, *key, *entry),
+            Action::PutEndpoint(number, versions) => tables.put_endpoint(*number, *versions),
+            Action::PutAddress(key, versions) => tables.put_address(*key, *versions),
+            Action::Flip(epoch) => tables.flip(*epoch),
             Action::PutIface(ifindex, (endpoint, flags)) => {
-                self.kernel.put_iface(*ifindex, Iface { endpoint: *endpoint, flags: *flags })
+                tables.put_iface(*ifindex, Iface { endpoint: *endpoint, flags: *flags })
             }
             Action::Attach(ifindex, name, hook) => self.kernel.attach(*ifindex, name, *hook),
             // Which are the others, only who knows the devices can say.
             Action::DetachOthers => Ok(()),
-            Action::RemoveIface(ifindex) => self.kernel.remove_iface(*ifindex),
-            Action::RemoveAddress(key) => self.kernel.remove_address(*key),
-            Action::RemoveEndpoint(number) => self.kernel.remove_endpoint(*number),
-            Action::RemovePolicy(slot, key) => self.kernel.remove_policy(*slot, *key),
+            Action::RemoveIface(ifindex) => tables.remove_iface(*ifindex),
+            Action::RemoveAddress(key) => tables.remove_address(*key),
+            Action::RemoveEndpoint(number) => tables.remove_endpoint(*number),
+            Action::RemovePolicy(slot, key) => tables.remove_policy(*slot, *key),
         }
     }
 }

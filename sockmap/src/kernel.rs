@@ -4,24 +4,17 @@ use std::{fs, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::{
         LinkOrder, ProgramError, SchedClassifier, SkLookup, TcAttachType,
         links::{FdLink, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
-use weir_abi::{Addr, AddrInfo, Be16, Config, Counter, Endpoint, Iface, PolicyEntry, PolicyKey, Versions};
+use weir_abi::{Config, Counter};
 
 use crate::{
-    Error,
-    counters::Counters,
-    events::Events,
-    lpm::Prefix,
-    pins::Pins,
-    plan::Hook,
-    raw::{self, Raw},
-    state::{EntryParts, State},
+    Error, counters::Counters, events::Events, pins::Pins, plan::Hook, raw::Raw, state::State, tables::Tables,
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf"));
@@ -65,11 +58,7 @@ pub struct Kernel {
     pins: Pins,
     ebpf: Ebpf,
     sizes: Sizes,
-    ifaces: HashMap<MapData, u32, Raw<Iface>>,
-    epoch: Array<MapData, u32>,
-    addrs: LpmTrie<MapData, Addr, Raw<Versions<AddrInfo>>>,
-    endpoints: HashMap<MapData, u32, Raw<Versions<Endpoint>>>,
-    policy: LpmTrie<MapData, Raw<PolicyKey>, Raw<PolicyEntry>>,
+    tables: Tables,
     config: Array<MapData, Raw<Config>>,
 }
 
@@ -96,11 +85,7 @@ impl Kernel {
         lookup(&mut ebpf)?.load().map_err(|e| Error::program("load", LOOKUP, e))?;
         Ok(Self {
             pins: pins.clone(),
-            ifaces: take(&mut ebpf, "IFACES")?,
-            epoch: take(&mut ebpf, "EPOCH")?,
-            addrs: take(&mut ebpf, "ADDRS")?,
-            endpoints: take(&mut ebpf, "ENDPOINTS")?,
-            policy: take(&mut ebpf, "POLICY")?,
+            tables: Tables::open(|name| take_map(&mut ebpf, name))?,
             config: take(&mut ebpf, "CONFIG")?,
             ebpf,
             sizes,
@@ -138,28 +123,7 @@ impl Kernel {
     /// # Errors
     /// If a map cannot be read.
     pub fn read_state(&self) -> Result<State, Error> {
-        let epoch = self.epoch.get(&0, 0).map_err(|e| Error::map("read", "EPOCH", e))?;
-        let mut state = State { epoch, ..State::default() };
-        for entry in self.ifaces.iter() {
-            let (ifindex, Raw(iface)) = entry.map_err(|e| Error::map("read", "IFACES", e))?;
-            state.ifaces.insert(ifindex, (iface.endpoint, iface.flags));
-        }
-        for entry in self.addrs.iter() {
-            let (key, Raw(versions)) = entry.map_err(|e| Error::map("read", "ADDRS", e))?;
-            state.addresses.insert((key.prefix_len(), key.data()), versions);
-        }
-        for entry in self.endpoints.iter() {
-            let (number, Raw(versions)) = entry.map_err(|e| Error::map("read", "ENDPOINTS", e))?;
-            state.endpoints.insert(number, versions);
-        }
-        for entry in self.policy.iter() {
-            let (key, Raw(entry)) = entry.map_err(|e| Error::map("read", "POLICY", e))?;
-            let Raw(data) = key.data();
-            let parts = (key.prefix_len(), data.peer, data.direction, data.protocol, data.port.get());
-            state.policies.entry(data.slot).or_default().insert(parts, entry);
-            state.policy_entries += 1;
-        }
-        Ok(state)
+        self.tables.read()
     }
 
     /// Entries and capacity of the maps that can fill up.
@@ -184,44 +148,9 @@ impl Kernel {
         usize::try_from(self.sizes.policy_entries).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn put_iface(&mut self, ifindex: u32, iface: Iface) -> Result<(), Error> {
-        self.ifaces.insert(ifindex, Raw(iface), 0).map_err(|e| Error::map("write", "IFACES", e))
-    }
-
-    pub(crate) fn remove_iface(&mut self, ifindex: u32) -> Result<(), Error> {
-        raw::unless_absent(self.ifaces.remove(&ifindex)).map_err(|e| Error::map("remove from", "IFACES", e))
-    }
-
-    pub(crate) fn flip(&mut self, epoch: u32) -> Result<(), Error> {
-        self.epoch.set(0, epoch, 0).map_err(|e| Error::map("write", "EPOCH", e))
-    }
-
-    pub(crate) fn put_address(&mut self, (prefix, addr): Prefix, versions: Versions<AddrInfo>) -> Result<(), Error> {
-        self.addrs.insert(&Key::new(prefix, addr), Raw(versions), 0).map_err(|e| Error::map("write", "ADDRS", e))
-    }
-
-    pub(crate) fn remove_address(&mut self, (prefix, addr): Prefix) -> Result<(), Error> {
-        raw::unless_absent(self.addrs.remove(&Key::new(prefix, addr)))
-            .map_err(|e| Error::map("remove from", "ADDRS", e))
-    }
-
-    pub(crate) fn put_endpoint(&mut self, number: u32, versions: Versions<Endpoint>) -> Result<(), Error> {
-        self.endpoints.insert(number, Raw(versions), 0).map_err(|e| Error::map("write", "ENDPOINTS", e))
-    }
-
-    pub(crate) fn remove_endpoint(&mut self, number: u32) -> Result<(), Error> {
-        raw::unless_absent(self.endpoints.remove(&number)).map_err(|e| Error::map("remove from", "ENDPOINTS", e))
-    }
-
-    pub(crate) fn put_policy(&mut self, slot: u32, key: EntryParts, entry: PolicyEntry) -> Result<(), Error> {
-        let (prefix, key) = policy_key(slot, key);
-        self.policy.insert(&Key::new(prefix, Raw(key)), Raw(entry), 0).map_err(|e| Error::map("write", "POLICY", e))
-    }
-
-    pub(crate) fn remove_policy(&mut self, slot: u32, key: EntryParts) -> Result<(), Error> {
-        let (prefix, key) = policy_key(slot, key);
-        raw::unless_absent(self.policy.remove(&Key::new(prefix, Raw(key))))
-            .map_err(|e| Error::map("remove from", "POLICY", e))
+    /// The maps that say what is to be done with a packet.
+    pub(crate) fn tables(&mut self) -> &mut Tables {
+        &mut self.tables
     }
 
     pub(crate) fn set_config(&mut self, config: Config) -> Result<(), Error> {
@@ -281,10 +210,6 @@ impl Kernel {
     }
 }
 
-fn policy_key(slot: u32, (prefix, peer, direction, protocol, port): EntryParts) -> (u32, PolicyKey) {
-    (prefix, PolicyKey { slot, peer, direction, protocol, port: Be16::new(port) })
-}
-
 fn renew(program: &mut SchedClassifier, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let link = SchedClassifierLink::try_from(FdLink::from(PinnedLink::from_pin(path)?))?;
     let id = program.attach_to_link(link)?;
@@ -311,6 +236,9 @@ fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Error>
 where
     T: TryFrom<Map, Error = MapError>,
 {
-    let map = ebpf.take_map(name).ok_or_else(|| Error::map("find", name, std::io::Error::other("already taken")))?;
-    T::try_from(map).map_err(|e| Error::map("open", name, e))
+    T::try_from(take_map(ebpf, name)?).map_err(|e| Error::map("open", name, e))
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, Error> {
+    ebpf.take_map(name).ok_or_else(|| Error::map("find", name, std::io::Error::other("already taken")))
 }

@@ -12,6 +12,9 @@
 pub mod book;
 pub mod cleanup;
 pub mod counters;
+pub mod cut;
+pub mod cutter;
+pub mod dump;
 pub mod enforce;
 mod error;
 pub mod events;
@@ -21,6 +24,7 @@ pub mod kernel;
 pub mod leftover;
 pub mod listeners;
 pub mod lpm;
+pub mod namespaces;
 pub mod netlink;
 pub mod pins;
 pub mod plan;
@@ -28,7 +32,9 @@ pub mod probe;
 mod raw;
 pub mod reconcile;
 pub mod routing;
+pub mod sockets;
 pub mod state;
+mod tables;
 pub mod topology;
 
 pub use error::Error;

@@ -1,18 +1,25 @@
 //! Keeps the kernel as it is wanted: the maps by [`Enforcer`], devices and programs here. The first change after a start
 //! takes over what an older process left.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use weir_model::{identity::Identity, wanted::WantedChange};
 
 use crate::{
     Error,
+    cutter::{Cuts, Cutter},
     enforce::{Done, Enforcer},
     kernel::{Fill, Kernel},
-    netlink::Netlink,
+    netlink::{Link, Netlink},
     plan::{Action, Device, Hook, plan_devices},
     routing, topology,
 };
+
+/// How long to wait for more changes before all that is open is looked at.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// What a change did.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +35,8 @@ pub struct Reconciler {
     enforcer: Enforcer,
     netlink: Netlink,
     attached: BTreeMap<u32, Device>,
+    links: BTreeMap<u32, Link>,
+    cutter: Cutter,
     /// What was wrong with the devices when they were last looked at.
     problems: Vec<String>,
 }
@@ -39,8 +48,10 @@ impl Reconciler {
     /// If the maps cannot be read or the rule is refused.
     pub async fn start(kernel: Kernel, netlink: Netlink) -> Result<Self, Error> {
         routing::ensure(&netlink).await?;
-        let (enforcer, attached) = (Enforcer::new(kernel)?, BTreeMap::new());
-        let mut reconciler = Self { enforcer, netlink, attached, problems: Vec::new() };
+        let cutter = Cutter::open(kernel.pins())?;
+        let (attached, links) = (BTreeMap::new(), BTreeMap::new());
+        let enforcer = Enforcer::new(kernel)?;
+        let mut reconciler = Self { enforcer, netlink, attached, links, cutter, problems: Vec::new() };
         reconciler.start_handover().await?;
         reconciler.enforcer.kernel().attach_lookup()?;
         Ok(reconciler)
@@ -79,9 +90,30 @@ impl Reconciler {
         Ok(self.report(&done))
     }
 
+    /// When [`Self::tend`] is to be called; `None` if there is nothing to do.
+    pub fn due(&self) -> Option<Instant> {
+        self.enforcer.unfinished().map(|since| since + SETTLE)
+    }
+
+    /// Does what the last changes have left for later: removes what nobody looks at any more, and cuts what is open and
+    /// denied now.
+    ///
+    /// # Errors
+    /// If what is open cannot be read.
+    pub async fn tend(&mut self) -> Result<Report, Error> {
+        self.enforcer.finish();
+        let concerned = self.enforcer.take_concerned();
+        if !concerned.is_empty() {
+            let state = self.enforcer.state();
+            self.cutter.cut(&self.netlink, state, &self.links, &self.attached, &concerned).await?;
+        }
+        Ok(self.report(&Done::default()))
+    }
+
     fn report(&self, done: &Done) -> Report {
         let mut problems = self.problems.clone();
         problems.extend(self.enforcer.problems());
+        problems.extend(self.cutter.problem().cloned());
         Report { done: done.writes, problems }
     }
 
@@ -101,6 +133,7 @@ impl Reconciler {
         let topology = topology::resolve(self.enforcer.book().endpoints(), &facts);
         let mut done = self.enforcer.hosts(&facts.host_addresses);
         self.problems.clone_from(&topology.problems);
+        self.links = facts.links;
         for action in plan_devices(self.enforcer.state(), &topology, &self.attached) {
             if let Action::Attach(ifindex, ..) = &action {
                 self.attached.remove(ifindex);
@@ -146,6 +179,11 @@ impl Reconciler {
             path.file_name().is_some_and(|name| name.to_string_lossy().contains(&format!("-{}-", routing::HANDOVER)))
         }));
         kernel.detach_all_but(&keep)
+    }
+
+    /// What was cut since the start.
+    pub fn cuts(&self) -> Cuts {
+        self.cutter.cuts()
     }
 
     /// The maps.
