@@ -58,7 +58,7 @@ pub struct Seen {
 pub struct Harness {
     pub enforcer: Enforcer,
     pub flows: Flows,
-    pins: Pins,
+    pub pins: Pins,
     ifaces: HashMap<MapData, u32, [u32; 2]>,
     events: RingBuf<MapData>,
     installed: (BTreeSet<EndpointId>, BTreeSet<IpNet>),
