@@ -1,5 +1,6 @@
 //! What policies mean: the reference evaluator, and the engine held against it. Without privileges.
 
+mod fixtures;
 mod mirror;
 mod policy_table;
 mod properties;

@@ -1,7 +1,6 @@
 //! The policy language and the store of objects: what is read, how, and what is refused, without privileges.
 
 mod defaults;
-mod fixtures;
 mod gaps;
 mod http;
 mod kubernetes;

@@ -9,20 +9,29 @@
 //! Parties are pods (`namespace/name`), addresses and `host`; protocols are names or numbers, and ICMP's ports are its types.
 //! Verdicts are `allow`, `redirect` (through the proxy; the request passes), `refuse` (the request does not) and `deny` (the
 //! connection is dropped). A row `# gap field` names what of a policy is not enforced; there are no others.
+//!
+//! Each row is asked of the reference, and of what the engine tells the kernel and the proxy.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use regex::Regex;
 use weir_control::{
-    manifests::Object,
+    engine::Event,
+    manifests::{Object, ReadOptions, parse},
     reference::{Party, Question, Verdict, World, evaluate},
 };
 use weir_model::{
     endpoint::PodName,
-    policy::{HeaderMatch, HttpRule, Mismatch},
+    identity::Identity,
+    policy::{HeaderMatch, HttpRule, Mismatch, Mode},
+    resolved::Direction,
+    wanted::KernelVerdict,
 };
 
-use crate::parsed;
+use crate::{
+    mirror::{Mirror, judge},
+    support,
+};
 
 /// A row of a file's head.
 #[derive(Debug)]
@@ -62,10 +71,15 @@ fn every_published_policy_does_what_it_says() {
 
 /// What is not as the head says.
 fn check(text: &str) -> Vec<String> {
-    let parsed = parsed(text);
+    let parsed = parse("f.yaml", text.as_bytes(), ReadOptions::default(), &*support::check());
     let mut wrong: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
     let objects: Vec<&Object> = parsed.objects.iter().map(|accepted| &accepted.object).collect();
     let world = World::of(objects.iter().copied());
+    let event = |object: &weir_control::manifests::Accepted| -> Event {
+        (object.key.clone(), Some(Arc::new(object.object.clone())))
+    };
+    let mut mirror = Mirror::new();
+    mirror.step(&parsed.objects.iter().map(event).collect::<Vec<_>>());
     let head: Vec<&str> = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
     let gaps: BTreeSet<&str> = head.iter().filter_map(|line| line.strip_prefix("gap ")).collect();
     let found = world.policies.iter().flat_map(|policy| &policy.gaps).map(|gap| gap.field.as_str());
@@ -98,14 +112,56 @@ fn check(text: &str) -> Vec<String> {
                 request: wanted.request.as_ref().map(|_| &request as &dyn Fn(&HttpRule) -> Vec<&'static str>),
             },
         );
-        if answer.enforced() != wanted.enforced {
-            wrong.push(format!("{row}, and is {:?}", answer.enforced()));
+        let expected = (wanted.enforced, wanted.audited.unwrap_or(wanted.enforced));
+        let found = (answer.enforced(), answer.audited());
+        if found != expected {
+            wrong.push(format!("{row}, and is {found:?}"));
         }
-        if answer.audited() != wanted.audited.unwrap_or(wanted.enforced) {
-            wrong.push(format!("{row}, and is audited {:?}", answer.audited()));
+        let found = in_force(&mirror, &world, &wanted);
+        if found != expected {
+            wrong.push(format!("{row}, and is in force as {found:?}"));
         }
     }
     wrong
+}
+
+/// What the kernel's entries and the proxy's rules make of the row: enforced and audited.
+fn in_force(mirror: &Mirror, world: &World, row: &Row) -> (Verdict, Verdict) {
+    let address = |party: &Party| match party {
+        Party::Pod(name) => world.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.addresses[0]),
+        Party::Address(address) => Some(*address),
+        Party::Host => None,
+    };
+    let side = |own: &Party, peer: &Party, direction: Direction| {
+        let Party::Pod(name) = own else { return (Verdict::Allow, Verdict::Allow) };
+        let peer = address(peer).map_or(Identity::HOST, |address| mirror.identity(address));
+        if peer == Identity::HOST && direction == Direction::Ingress {
+            return (Verdict::Allow, Verdict::Allow);
+        }
+        let endpoint = mirror.endpoints.values().find(|endpoint| endpoint.name == *name).expect("an endpoint");
+        let (enforced, audited, _) = judge(&mirror.policies[&endpoint.policy], direction, peer, row.protocol, row.port);
+        let selectors = mirror.people.selectors(peer);
+        let rules = &mirror.snapshot.policies[&endpoint.policy].direction(direction).rules;
+        let verdict = |verdict: KernelVerdict, modes: &[Mode]| {
+            let mut about = rules.iter().filter(|rule| {
+                !rule.deny && modes.contains(&rule.mode) && rule.covers_tcp(row.port) && rule.peers.contains(&selectors)
+            });
+            let passes = about.any(|rule| match (&rule.http, &row.request) {
+                (None, _) | (_, None) => true,
+                (Some(http), Some(request)) => http.iter().any(|rule| lacks(request, rule).is_empty()),
+            });
+            match verdict {
+                KernelVerdict::Redirect if passes => Verdict::Redirect,
+                KernelVerdict::Redirect => Verdict::DenyRequest,
+                KernelVerdict::Allow => Verdict::Allow,
+                KernelVerdict::Deny | KernelVerdict::None => Verdict::Deny,
+            }
+        };
+        (verdict(enforced.verdict, &[Mode::Enforce]), verdict(audited.verdict, &[Mode::Enforce, Mode::Audit]))
+    };
+    let from = side(&row.from, &row.to, Direction::Egress);
+    let to = side(&row.to, &row.from, Direction::Ingress);
+    (from.0.max(to.0), from.1.max(to.1))
 }
 
 fn read(row: &str) -> Option<Row> {
