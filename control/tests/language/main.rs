@@ -1,5 +1,6 @@
 //! The policy language and the store of objects: what is read, how, and what is refused, without privileges.
 
+mod closed;
 mod defaults;
 mod gaps;
 mod http;

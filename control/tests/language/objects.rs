@@ -208,3 +208,14 @@ fn objects_of_other_apis_are_noted_and_policies_are_problems() {
         assert_eq!(parsed.reading, Reading::Whole);
     }
 }
+
+#[test]
+fn a_field_that_is_written_twice_is_a_mistake() {
+    for twice in [
+        "{endpointSelector: {}, ingress: [{}], ingress: []}",
+        "{endpointSelector: {matchLabels: {a: b, a: c}}, ingress: [{}]}",
+    ] {
+        let parsed = parsed(&policy("x", twice));
+        assert_eq!((parsed.problems.len(), parsed.objects.len(), parsed.reading), (1, 0, Reading::Broken), "{twice}");
+    }
+}
