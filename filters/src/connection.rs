@@ -237,6 +237,14 @@ impl Inspector {
         }
     }
 
+    /// Whether a stream, 0 with HTTP/1, is there.
+    pub fn has_stream(&self, stream: u32) -> bool {
+        match &self.version {
+            Version::Http1 { .. } => stream == 0,
+            Version::Http2(inspector) => inspector.has_stream(stream),
+        }
+    }
+
     /// Whether nothing is outstanding.
     pub fn is_idle(&self) -> bool {
         match &self.version {

@@ -40,7 +40,7 @@ pub mod rule;
 
 pub use deny::{POLICY_HEADER, Reason, Reply};
 pub use edit::{Edit, Findings};
-pub use head::{RequestHead, ResponseHead};
+pub use head::{KeptHead, RequestHead, ResponseHead};
 pub use inspect::{Abort, ClientStep, Decision, Eof, Inspector, Judge, ServerStep};
 pub use rule::{Effect, Judgement, NamedRule, PeerRules, PortRules, RuleError, Standing, check_rule};
 

@@ -12,7 +12,9 @@ use arc_swap::ArcSwap;
 use smol_str::SmolStr;
 use weir_filters::{
     connection,
-    http::{self, Decision, Edit, Effect, Findings, Judgement, NamedRule, Reason, RequestHead, ResponseHead, Standing},
+    http::{
+        self, Decision, Edit, Effect, Findings, Judgement, KeptHead, NamedRule, Reason, RequestHead, ResponseHead, Standing,
+    },
     http2::{self, GRPC_DENIED},
 };
 use weir_model::{
@@ -29,8 +31,6 @@ use crate::{
 mod course;
 
 pub use course::Course;
-
-use course::Opened;
 
 /// Bytes of a method, host or path that a record keeps: a worker holds thousands of records, and a head may be of 64 KiB.
 const RECORDED: usize = 4 << 10;
@@ -51,10 +51,10 @@ pub struct Session {
     watched: bool,
     /// It was said why it goes on unseen.
     unseen: bool,
-    /// What asked for a tunnel, the last one.
-    opened: Option<Box<Opened>>,
-    /// What is opaque was found to be allowed under the origin's snapshot.
-    sound: bool,
+    /// What has asked for tunnels, by stream.
+    tunnels: Vec<(u32, KeptHead)>,
+    /// The tunnels were found to be allowed under the origin's snapshot; the connection being opaque or not.
+    sound: Option<bool>,
 }
 
 struct Unanswered {
@@ -79,7 +79,7 @@ const UNEDITED: &str = "the policy edits its headers, which it did not when the 
 impl Session {
     /// Resolves the connection; `None` if no policy of this node has anything to do with it.
     pub fn open(world: &Arc<ArcSwap<World>>, ends: Ends, recorder: Recorder) -> Option<Self> {
-        let origin = Origin::resolve(&world.load_full(), ends)?;
+        let origin = Origin::resolve(&world.load_full(), ends, None)?;
         let watched = origin.standing == Standing::Allowed && !origin.inspects;
         Some(Self {
             world: Arc::clone(world),
@@ -91,8 +91,8 @@ impl Session {
             reason: None,
             watched,
             unseen: false,
-            opened: None,
-            sound: false,
+            tunnels: Vec::new(),
+            sound: None,
         })
     }
 
@@ -122,9 +122,9 @@ impl Session {
         if self.origin.is_of(&world) {
             return true;
         }
-        match Origin::resolve(&world, self.ends) {
+        match Origin::resolve(&world, self.ends, Some(&self.origin)) {
             Some(origin) => {
-                (self.origin, self.sound) = (origin, false);
+                (self.origin, self.sound) = (origin, None);
                 true
             }
             None => false,
@@ -315,7 +315,7 @@ impl http::Judge for Session {
     }
 
     fn leaves(&mut self, head: &RequestHead<'_>) {
-        self.opened = Some(Box::new(Opened::of(head)));
+        self.opens_tunnel(0, head);
     }
 
     fn responded(&mut self, head: &ResponseHead<'_>) {
@@ -329,7 +329,11 @@ impl http::Judge for Session {
 
 impl http2::Judge for Session {
     fn judge_stream(&mut self, stream: u32, head: &RequestHead<'_>, is_grpc: bool) -> Decision {
-        Self::judge(self, stream, head, is_grpc)
+        let decision = Self::judge(self, stream, head, is_grpc);
+        if decision == Decision::Allow && head.method() == "CONNECT" {
+            self.opens_tunnel(stream, head);
+        }
+        decision
     }
 
     fn stream_reason(&self) -> Option<Reason> {

@@ -68,8 +68,8 @@ pub struct Origin {
 
 impl Origin {
     /// Resolves a connection. `None` if neither end is a pod of this node: then no policy sent it here, and nobody can
-    /// say what would allow it.
-    pub fn resolve(world: &Arc<World>, ends: Ends) -> Option<Self> {
+    /// say what would allow it. What `before` knows is not asked again.
+    pub fn resolve(world: &Arc<World>, ends: Ends, before: Option<&Self>) -> Option<Self> {
         let client = world.policy(ends.client.ip());
         let server = world.policy(ends.server.ip());
         if client.is_none() && server.is_none() {
@@ -79,7 +79,11 @@ impl Origin {
         let (source, destination) = (party(ends.client), party(ends.server));
         let side = |direction, ports: &Ports, peer: &Party| {
             let selectors = world.people().selectors(peer.who.identity);
-            let rules = ports.rules(ends.server.port()).map(|rules| PeerRules::new(rules, selectors));
+            let mut known = before.into_iter().flat_map(Self::sides).filter_map(|side| side.rules.as_ref());
+            let rules = ports.rules(ends.server.port()).map(|rules| {
+                let known = known.find(|known| known.is_of(rules, &selectors)).cloned();
+                known.unwrap_or_else(|| PeerRules::new(rules, selectors))
+            });
             Side { direction, rules }
         };
         let egress = client.map(|policy| side(Direction::Egress, &policy.egress, &destination));

@@ -12,10 +12,12 @@ use weir_model::flow::HttpVersion;
 use super::{MAX_HEADERS, Refusal, framing::Body, path::Scratch};
 
 mod fields;
+mod kept;
 mod target;
 
 pub(super) use fields::{Fields, Upgrade};
 pub(crate) use fields::{check_spelling, is_forbidden_in_trailers, number};
+pub use kept::KeptHead;
 pub(crate) use target::is_authority;
 
 /// Room for the header lines of one head, on the stack.

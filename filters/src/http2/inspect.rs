@@ -368,6 +368,11 @@ impl Inspector {
         self.streams.len() == 0 && matches!(self.server, Place::Settings | Place::Boundary) && self.replies.is_empty()
     }
 
+    /// Whether a side of the stream may still send.
+    pub fn has_stream(&self, stream: u32) -> bool {
+        self.streams.contains(stream)
+    }
+
     /// Requests that are not answered completely.
     pub fn outstanding(&self) -> usize {
         self.streams.len()

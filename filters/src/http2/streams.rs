@@ -77,6 +77,11 @@ impl Streams {
         }
     }
 
+    /// Whether a stream is not over.
+    pub(super) fn contains(&self, id: u32) -> bool {
+        self.open.contains_key(&id) || self.lingering.iter().any(|(lingering, _)| *lingering == id)
+    }
+
     pub(super) fn remove(&mut self, id: u32) -> Option<Stream> {
         let lingering = self.lingering.iter().position(|(lingering, _)| *lingering == id);
         self.open.remove(&id).or_else(|| self.lingering.remove(lingering?).map(|(_, stream)| stream))

@@ -3,11 +3,8 @@
 
 use std::borrow::Cow;
 
-use weir_filters::http::{Effect, Judgement, PeerRules, RequestHead, Standing, parts};
-use weir_model::{
-    flow::{HttpVersion, Verdict},
-    resolved::Direction,
-};
+use weir_filters::http::{Effect, Judgement, KeptHead, PeerRules, RequestHead, Standing};
+use weir_model::{flow::Verdict, resolved::Direction};
 
 use super::{Editable, Session, exchange};
 
@@ -29,40 +26,16 @@ pub enum Course {
     Cut,
 }
 
-/// A request that has asked for a tunnel, to be judged again when the rules change.
-pub(super) struct Opened {
-    version: HttpVersion,
-    method: String,
-    target: String,
-    lines: Vec<(String, Vec<u8>)>,
-}
-
-impl Opened {
-    pub(super) fn of(head: &RequestHead<'_>) -> Self {
-        Self {
-            version: head.version(),
-            method: head.method().into(),
-            target: head.target().into(),
-            lines: head.headers().map(|(name, value)| (name.into(), value.into())).collect(),
-        }
-    }
-
-    fn is_allowed(&self, by: impl FnOnce(&RequestHead<'_>) -> bool) -> bool {
-        let lines = self.lines.iter().map(|(name, value)| (&**name, &**value));
-        parts::with_request(self.version, &self.method, &self.target, lines, by).unwrap_or(false)
-    }
-}
-
 impl Session {
     /// What is asked of this connection, whose bytes pass unseen if it is `opaque`. If that is to be cut, there is a record.
     pub fn course(&mut self, opaque: bool) -> Course {
         let known = self.renew();
         let allowed = known && self.origin.standing != Standing::Denied;
-        if !allowed || (opaque && !self.sound && !self.may_pass_unseen()) {
-            self.cut(if allowed && self.opened.is_none() { UNSEEN } else { CUT });
+        if !allowed || (self.sound != Some(opaque) && !self.may_tunnel(opaque)) {
+            self.cut(if allowed && self.tunnels.is_empty() { UNSEEN } else { CUT });
             return Course::Cut;
         }
-        self.sound |= opaque;
+        self.sound = Some(opaque);
         match self.origin.effect {
             _ if opaque => Course::GoOn,
             Effect::Edits => Course::Leave,
@@ -71,18 +44,33 @@ impl Session {
         }
     }
 
-    fn may_pass_unseen(&self) -> bool {
-        let allows = |head: &RequestHead<'_>| !self.origin.sides().any(|side| matches!(side.judge(head), Judgement::Deny(_)));
-        match (self.origin.standing, &self.opened) {
-            (Standing::Allowed, _) => true,
-            (Standing::ByRequest, Some(opened)) => opened.is_allowed(allows),
-            _ => false,
+    /// Whether what passes unseen would be allowed to begin now: the connection as a whole, or streams of it.
+    fn may_tunnel(&self, opaque: bool) -> bool {
+        let denies = |head: &RequestHead<'_>| self.origin.sides().any(|side| matches!(side.judge(head), Judgement::Deny(_)));
+        let mut tunnels = self.tunnels.iter().filter(|(stream, _)| opaque == (*stream == 0));
+        match self.origin.standing {
+            Standing::Allowed => true,
+            Standing::Denied => false,
+            Standing::ByRequest if opaque => tunnels.next().is_some_and(|(_, head)| !head.with(denies)),
+            Standing::ByRequest => !tunnels.any(|(_, head)| head.with(denies)),
         }
+    }
+
+    /// An allowed request asks for a tunnel; with HTTP/1 there is one, on stream 0.
+    pub(super) fn opens_tunnel(&mut self, stream: u32, head: &RequestHead<'_>) {
+        self.tunnels.retain(|(open, _)| *open != stream);
+        self.tunnels.push((stream, KeptHead::of(head)));
+    }
+
+    /// Forgets the tunnels whose stream is over.
+    pub fn forget_tunnels(&mut self, is_open: impl Fn(u32) -> bool) {
+        self.tunnels.retain(|(stream, _)| is_open(*stream));
     }
 
     /// As [`weir_filters::http::Judge::leaves`], of a request that is written anew.
     pub fn remember<R: Editable>(&mut self, request: &R) {
-        self.opened = request.with_head(|head, _| Box::new(Opened::of(head))).ok();
+        // What cannot be read any more was not allowed either.
+        let _ = request.with_head(|head, _| self.opens_tunnel(0, head));
     }
 
     /// Whether this connection is only watched.
@@ -110,7 +98,7 @@ impl Session {
     /// Records, once, why a watched connection goes on unseen.
     pub fn goes_on_unseen(&mut self, why: &str, head: Option<&RequestHead<'_>>) {
         // What it then carries is no tunnel that a request has asked for.
-        self.opened = None;
+        self.tunnels.clear();
         if std::mem::replace(&mut self.unseen, true) {
             return;
         }

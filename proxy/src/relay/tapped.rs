@@ -8,7 +8,9 @@ use crate::inspect::Course;
 impl Relay {
     /// Does what the rules in force ask.
     pub(super) fn follow_policy(&mut self) -> Result<(), End> {
-        match self.session.course(self.flags.opaque) {
+        let Self { inspector, session, flags, .. } = self;
+        session.forget_tunnels(|stream| inspector.has_stream(stream));
+        match session.course(flags.opaque) {
             Course::GoOn => Ok(()),
             // A pair that is watched has no request that would be edited: it is judged first.
             Course::Leave | Course::Judge if self.session.is_watched() => self.judge_from_now_on(),

@@ -61,6 +61,15 @@ impl Rig {
     }
 
     async fn with(world: World, timeouts: Timeouts) -> Self {
+        Self::open(world, timeouts, false).await
+    }
+
+    /// Denials say why.
+    async fn explaining(world: World, timeouts: Timeouts) -> Self {
+        Self::open(world, timeouts, true).await
+    }
+
+    async fn open(world: World, timeouts: Timeouts, explain: bool) -> Self {
         let front = listen();
         let server = listen();
         let client = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).expect("a socket");
@@ -74,7 +83,10 @@ impl Rig {
         let ring = Arc::new(Mutex::new(Ring::new(16)));
         let recorder = Recorder::new(Arc::clone(&ring), Metrics::default().worker());
         let world = Arc::new(ArcSwap::from_pointee(world));
-        let session = Session::open(&world, ends, recorder).expect("the server is a pod");
+        let mut session = Session::open(&world, ends, recorder).expect("the server is a pod");
+        if explain {
+            session.explain_denials();
+        }
         let common = Common::new(dial, timeouts);
         let member = common.drain.join(ends);
         let mut relay = Relay::new(accepted, session, Rc::clone(&common));

@@ -315,3 +315,66 @@ fn silence_does_not_end_what_is_watched() {
         talk(&mut rig.client, &mut server, b"P/1.1\r\n", b"").await;
     });
 }
+
+#[test]
+fn a_tunnel_of_http2_stays_for_as_long_as_its_request_is_allowed() {
+    // Literal fields without indexing: `CONNECT`, `:protocol`, `http`, the path, the host.
+    let field = |name: &str, value: &str| {
+        let length = |text: &str| u8::try_from(text.len()).expect("short");
+        [&[0, length(name)], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
+    };
+    let block = [
+        field(":method", "CONNECT"),
+        field(":protocol", "websocket"),
+        field(":scheme", "http"),
+        field(":path", "/ok/ws"),
+        field(":authority", "web"),
+    ]
+    .concat();
+    let settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+    let head = [&[0, 0, u8::try_from(block.len()).expect("short"), 1, 4, 0, 0, 0, 1], &*block].concat();
+    let data = b"\x00\x00\x01\x00\x00\x00\x00\x00\x01x";
+    let granted = b"\x00\x00\x01\x01\x04\x00\x00\x00\x01\x88";
+    let over = b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x00";
+    for (rules, ended, stays) in [(vec![paths("/ok/ws")], false, true), (vec![paths("/x")], false, false), (vec![paths("/x")], true, true)] {
+        run(async {
+            let mut rig = Rig::new(LONG).await;
+            let preface = [&weir_filters::http2::PREFACE[..], settings].concat();
+            rig.client.write_all(&[&preface[..], &head].concat()).await.expect("send");
+            let mut server = rig.accept().await;
+            let mut got = vec![0; weir_filters::http2::PREFACE.len()];
+            server.read_exact(&mut got).await.expect("the preface");
+            pass(&mut server, &mut rig.client, settings).await;
+            let mut got = vec![0; settings.len() + head.len()];
+            server.read_exact(&mut got).await.expect("the request");
+            talk(&mut rig.client, &mut server, b"", granted).await;
+            talk(&mut rig.client, &mut server, data, data).await;
+            if ended {
+                pass(&mut rig.client, &mut server, over).await;
+            }
+            enforce(&rig, rules);
+            if stays {
+                pass(&mut rig.client, &mut server, b"\x00\x00\x08\x06\x00\x00\x00\x00\x00pingpong").await;
+            } else {
+                expect_cut(rig, server).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_denial_names_the_rule_or_the_default() {
+    let explained = async |rules: Vec<L4Rule>| {
+        let mut rig = Rig::explaining(world_of(1, closed(rules)), LONG).await;
+        rig.client.write_all(get("/no").as_bytes()).await.expect("send");
+        expect(&mut rig.client, "HTTP/1.1 403 Forbidden\r\nx-weir-policy: ").await;
+        let mut line = vec![0; 16];
+        rig.client.read_exact(&mut line).await.expect("read");
+        let flow = rig.ring.lock().expect("no panic").read_after(0).flows.pop().expect("a record");
+        (String::from_utf8(line).expect("text"), flow.rule_id, flow.direction)
+    };
+    run(async {
+        let (line, id, direction) = explained(vec![paths("/ok.*")]).await;
+        assert_eq!((&*line, id.reference(direction)), ("default; ingress", "default; ingress".into()));
+    });
+}
