@@ -13,7 +13,8 @@ use smol_str::SmolStr;
 use weir_filters::{
     connection,
     http::{
-        self, Decision, Edit, Effect, Findings, Judgement, KeptHead, NamedRule, Reason, RequestHead, ResponseHead, Standing,
+        self, Decision, Edit, Effect, Findings, Judgement, KeptHead, NamedRule, Reason, RequestHead, ResponseHead,
+        Standing,
     },
     http2::{self, GRPC_DENIED},
 };

@@ -88,7 +88,8 @@ impl Recorder {
 }
 
 fn latency(http: &HttpFlow, verdict: Verdict) -> Option<Duration> {
-    (matches!(verdict, Verdict::Forwarded | Verdict::Audited) && http.status != 0).then(|| Duration::from_nanos(http.latency_ns))
+    (matches!(verdict, Verdict::Forwarded | Verdict::Audited) && http.status != 0)
+        .then(|| Duration::from_nanos(http.latency_ns))
 }
 
 /// Nanoseconds since the Unix epoch.

@@ -343,7 +343,11 @@ impl Relay {
     /// Whether nothing is under way.
     fn is_idle(&self) -> bool {
         let tapped = self.tap.as_ref().is_none_or(|tap| tap.has_seen_all());
-        tapped && self.inspector.is_idle() && self.to_client.is_empty() && self.to_upstream.is_empty() && !self.flags.opaque
+        tapped
+            && self.inspector.is_idle()
+            && self.to_client.is_empty()
+            && self.to_upstream.is_empty()
+            && !self.flags.opaque
     }
 
     /// After the last byte for the client: its end, then whatever it still sends is read and dropped until it ends too,

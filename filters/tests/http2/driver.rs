@@ -163,7 +163,13 @@ impl Wire {
     pub(crate) fn around(inspector: Box<dyn Subject>) -> Self {
         Self {
             inspector,
-            judge: Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: false, reason: None },
+            judge: Witness {
+                told: Vec::new(),
+                allowed: Vec::new(),
+                now: Instant::now(),
+                allows_all: false,
+                reason: None,
+            },
             client_input: Vec::new(),
             server_input: Vec::new(),
             upstream: Vec::new(),

@@ -45,7 +45,8 @@ async fn relay(client: DuplexStream, server: DuplexStream, mut random: Random) -
         0 => Box::new(Inspector::new()),
         _ => Box::new(http2::Inspector::new(http2::Limits::default())),
     };
-    let mut judge = Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: false, reason: None };
+    let mut judge =
+        Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: false, reason: None };
     let ((mut client_read, mut client_write), (mut server_read, mut server_write)) = (split(client), split(server));
     let (mut client_in, mut server_in) = (Vec::new(), Vec::new());
     let (mut to_client, mut to_server) = (Vec::<u8>::new(), Vec::<u8>::new());

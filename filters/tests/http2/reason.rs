@@ -14,8 +14,14 @@ use crate::{
 #[test]
 fn a_denial_says_why_where_that_is_wanted() {
     let rows = [
-        ("HEADERS + es GET /no", ":status=403 x-weir-policy=0000002a;\\segress content-type=text/plain content-length=15"),
-        ("HEADERS + es HEAD /no", ":status=403 x-weir-policy=0000002a;\\segress content-type=text/plain content-length=15"),
+        (
+            "HEADERS + es GET /no",
+            ":status=403 x-weir-policy=0000002a;\\segress content-type=text/plain content-length=15",
+        ),
+        (
+            "HEADERS + es HEAD /no",
+            ":status=403 x-weir-policy=0000002a;\\segress content-type=text/plain content-length=15",
+        ),
         (
             "HEADERS + POST /no/S content-type=application/grpc",
             ":status=200 x-weir-policy=0000002a;\\segress content-type=application/grpc grpc-status=7",

@@ -26,7 +26,8 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        let judge = Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: true, reason: None };
+        let judge =
+            Witness { told: Vec::new(), allowed: Vec::new(), now: Instant::now(), allows_all: true, reason: None };
         Self { inspector: Inspector::new(), tap: Tap::default(), judge, over: None }
     }
 
@@ -78,7 +79,9 @@ fn what_a_row_refuses_goes_on_unseen() {
             let whole = play(row, usize::MAX);
             let drops = play(row, 1);
             assert_eq!((&drops.judge.told, drops.is_lost()), (&whole.judge.told, whole.is_lost()), "{subject}: {name}");
-            let is = |wanted: &str| lines(row).any(|(word, rest)| word == wanted || format!("{word} {rest}").starts_with(wanted));
+            let is = |wanted: &str| {
+                lines(row).any(|(word, rest)| word == wanted || format!("{word} {rest}").starts_with(wanted))
+            };
             if is("told refused") && !is("tight") && !is("leave") && !is("told deny") {
                 assert!(whole.is_lost(), "{subject}: {name} {:?}", whole.judge.told);
                 lost += 1;

@@ -46,7 +46,8 @@ impl Session {
 
     /// Whether what passes unseen would be allowed to begin now: the connection as a whole, or streams of it.
     fn may_tunnel(&self, opaque: bool) -> bool {
-        let denies = |head: &RequestHead<'_>| self.origin.sides().any(|side| matches!(side.judge(head), Judgement::Deny(_)));
+        let denies =
+            |head: &RequestHead<'_>| self.origin.sides().any(|side| matches!(side.judge(head), Judgement::Deny(_)));
         let mut tunnels = self.tunnels.iter().filter(|(stream, _)| opaque == (*stream == 0));
         match self.origin.standing {
             Standing::Allowed => true,

@@ -32,6 +32,7 @@ use crate::{
     world::{World, tests::world},
 };
 
+mod cut;
 mod http1;
 mod http2;
 
@@ -59,6 +60,7 @@ impl Rig {
         let recorder = Recorder::new(Arc::clone(&ring), Metrics::default().worker());
         let world = Arc::new(ArcSwap::from_pointee(world(1, rules)));
         let mut session = Session::open(&world, ends, recorder).expect("the server is a pod");
+        session.explain_denials();
         let common = Common::new(dial, timeouts);
         let member = common.drain.join(ends);
         let shared = Rc::clone(&common);

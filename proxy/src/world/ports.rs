@@ -32,7 +32,8 @@ impl Ports {
         let begins: BTreeSet<u16> = rules().flat_map(|(_, rule)| ends(rule)).flatten().chain([0]).collect();
         let (mut known, mut problems) = (HashMap::new(), Vec::new());
         let mut compile = |port| {
-            let same: Vec<usize> = rules().filter(|(_, rule)| rule.covers_tcp(port)).map(|(number, _)| number).collect();
+            let same: Vec<usize> =
+                rules().filter(|(_, rule)| rule.covers_tcp(port)).map(|(number, _)| number).collect();
             let compiled = known.entry(same).or_insert_with(|| PortRules::compile(policy, port).map(Arc::new));
             if let Err(error) = compiled {
                 problems.push(format!("port {port} denies every request: {error}"));

@@ -12,6 +12,8 @@ use weir_model::{
 
 use super::*;
 
+mod touched;
+
 /// Allows these requests on these ports to everybody.
 pub(crate) fn allow(ports: PortRange, http: Option<Vec<HttpRule>>) -> L4Rule {
     let policy = PolicyName { kind: PolicyKind::CiliumNetworkPolicy, namespace: "n".into(), name: "p".into() };
@@ -162,7 +164,8 @@ fn an_address_moves_from_pod_to_pod_in_either_order() {
     let first = World::compile(&snapshot(1, &[(&["/a"], &["/x"]), (&["/b"], &["/y"])]));
     let moved = pod(1, address(0), 1);
     let gone = |id| (EndpointId(id), None);
-    let at_once = SnapshotChange { pods: [gone(0), (EndpointId(1), Some(moved.clone()))].into(), ..SnapshotChange::default() };
+    let at_once =
+        SnapshotChange { pods: [gone(0), (EndpointId(1), Some(moved.clone()))].into(), ..SnapshotChange::default() };
     let taken = SnapshotChange { pods: [(EndpointId(1), Some(moved))].into(), ..SnapshotChange::default() };
     let given_up = SnapshotChange { pods: [gone(0)].into(), ..SnapshotChange::default() };
     for world in [first.next(&at_once), first.next(&taken).next(&given_up)] {

@@ -37,9 +37,10 @@ impl Touched {
         let differs = |id: Identity, new: &[_]| people.identity(id).map_or(&[][..], |old| &old.selectors) != new;
         // Nobody has had an identity that was not known, unless it is a reserved one.
         let known = |id: Identity| id < Identity::FIRST_ALLOCATED || people.identity(id).is_some();
-        let identities = change.identities.iter().filter(|(id, new)| {
-            known(**id) && differs(**id, new.as_ref().map_or(&[][..], |new| &new.selectors))
-        });
+        let identities = change
+            .identities
+            .iter()
+            .filter(|(id, new)| known(**id) && differs(**id, new.as_ref().map_or(&[][..], |new| &new.selectors)));
         Self {
             everybody: false,
             addresses: pods.chain(policies).collect(),

@@ -350,7 +350,8 @@ fn bad_rules_are_rejected_with_a_reason() {
         let error = check_rule(&rule).expect_err(reason);
         assert_eq!(error.field, field);
         assert!(error.reason.contains(reason), "{error}");
-        let policy = DirectionPolicy { rules: vec![entry(0, Peers::Any, Some(vec![rule]))], ..DirectionPolicy::default() };
+        let policy =
+            DirectionPolicy { rules: vec![entry(0, Peers::Any, Some(vec![rule]))], ..DirectionPolicy::default() };
         assert_eq!(PortRules::compile(&policy, 80).err(), Some(error));
     }
     let long = check_rule(&path(&format!("{}(", "x".repeat(10_000)))).expect_err("unclosed");

@@ -21,7 +21,10 @@ fn deny() -> L4Rule {
 
 /// Rules of mode observe for `/ok…`, and nothing else.
 fn observed() -> World {
-    world_of(1, DirectionPolicy { rules: vec![L4Rule { mode: Mode::Observe, ..paths("/ok.*") }], ..DirectionPolicy::default() })
+    world_of(
+        1,
+        DirectionPolicy { rules: vec![L4Rule { mode: Mode::Observe, ..paths("/ok.*") }], ..DirectionPolicy::default() },
+    )
 }
 
 /// A policy in trial, which allows `/ok…`.
@@ -77,17 +80,26 @@ fn whatever_is_no_http_passes_and_one_record_says_so() {
         (b"AMQP\x00\x00\x09\x01".to_vec(), b"\x01\x00"),
         (b"PRI * HTTP/2.0".to_vec(), b"what?"),
         (preface(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"), b"\x00"),
-        (preface(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x05\x01\x05\x00\x00\x00\x01aaaaa"), b"HTTP/1.1 400 No\r\n\r\n"),
+        (
+            preface(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x05\x01\x05\x00\x00\x00\x01aaaaa"),
+            b"HTTP/1.1 400 No\r\n\r\n",
+        ),
         (request("Content-Length: 1\r\nContent-Length: 2\r\n"), b"HTTP/1.1 200 OK\r\n\r\n"),
         (request("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n"), b"x"),
         (request("X : y\r\n"), b"x"),
         (request("X: y\n"), b"x"),
         (request(&"X: y\r\n".repeat(200)), b"x"),
         (request(&format!("X: {}\r\n", "y".repeat(70_000))), b"x"),
-        (request("Connection: close\r\n\r\nmore"), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\nmore"),
+        (
+            request("Connection: close\r\n\r\nmore"),
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\nmore",
+        ),
         (request(""), b"no answer of HTTP"),
         (request(""), b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
-        (request("Content-Length: 4\r\nExpect: 100-continue\r\n").into_iter().chain(*b"body").collect(), b"HTTP/1.1 200 OK\r\n\r\n?"),
+        (
+            request("Content-Length: 4\r\nExpect: 100-continue\r\n").into_iter().chain(*b"body").collect(),
+            b"HTTP/1.1 200 OK\r\n\r\n?",
+        ),
         (request("Connection: upgrade\r\nUpgrade: x\r\n").into_iter().chain(*b"at once").collect(), b"?\n"),
         (request("").repeat(300), b"?\n"),
         (b"\r\n\r\n\r\n\n".to_vec(), b"?"),
@@ -129,7 +141,9 @@ fn the_server_is_called_before_the_client_speaks_and_its_refusal_is_passed_on() 
 
 #[test]
 fn requests_are_recorded_and_audited() {
-    for (world, ok, no) in [(observed(), Verdict::Forwarded, Verdict::Forwarded), (audited(), Verdict::Forwarded, Verdict::Audited)] {
+    for (world, ok, no) in
+        [(observed(), Verdict::Forwarded, Verdict::Forwarded), (audited(), Verdict::Forwarded, Verdict::Audited)]
+    {
         run(async {
             let mut rig = Rig::with(world, LONG).await;
             let mut server = rig.accept().await;
@@ -234,7 +248,10 @@ fn a_peer_that_is_denied_altogether_is_cut_off() {
             let server = rig.begin(&get("/ok")).await;
             enforce(&rig, rules);
             let told = expect_cut(rig, server).await;
-            assert_eq!(told[0], (Verdict::Dropped, String::new(), "cut: the policy in force does not allow the connection".into()));
+            assert_eq!(
+                told[0],
+                (Verdict::Dropped, String::new(), "cut: the policy in force does not allow the connection".into())
+            );
         });
     }
 }
@@ -336,7 +353,9 @@ fn a_tunnel_of_http2_stays_for_as_long_as_its_request_is_allowed() {
     let data = b"\x00\x00\x01\x00\x00\x00\x00\x00\x01x";
     let granted = b"\x00\x00\x01\x01\x04\x00\x00\x00\x01\x88";
     let over = b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x00";
-    for (rules, ended, stays) in [(vec![paths("/ok/ws")], false, true), (vec![paths("/x")], false, false), (vec![paths("/x")], true, true)] {
+    for (rules, ended, stays) in
+        [(vec![paths("/ok/ws")], false, true), (vec![paths("/x")], false, false), (vec![paths("/x")], true, true)]
+    {
         run(async {
             let mut rig = Rig::new(LONG).await;
             let preface = [&weir_filters::http2::PREFACE[..], settings].concat();

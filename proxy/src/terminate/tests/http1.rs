@@ -38,8 +38,7 @@ fn get(path: &str, headers: &str) -> String {
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 const RIGHT: &str = "X-Log: 1\r\nX-Add: 1\r\nX-Replace: 1\r\n";
-const DENIED: &str =
-    "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 15\r\n\r\nAccess denied\r\n";
+const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 15\r\nx-weir-policy: default; ingress\r\n\r\nAccess denied\r\n";
 
 #[test]
 fn requests_are_edited_and_recorded() {
