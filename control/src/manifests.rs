@@ -265,7 +265,14 @@ impl Reader<'_> {
         let group = version.as_deref().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group);
         let is_anothers = NAMESAKES.contains(&(kind.as_str(), group));
         let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind && !is_anothers) else {
-            return self.unknown(&kind, version.as_deref().unwrap_or_default(), root);
+            return match names::meant(&kind, Kind::ALL.map(Kind::name)) {
+                // It may be an object that has a good version, whose name is not to be trusted either.
+                Some(known) if !is_anothers => {
+                    let reason = format!("is {}; did you mean {known}?", names::quote(&kind));
+                    self.unreadable(Reading::SomeUnnamed, "kind", reason);
+                }
+                _ => self.unknown(&kind, version.as_deref().unwrap_or_default(), root),
+            };
         };
         match self.key(kind, root) {
             Ok(key) => self.keyed(key, version.as_deref(), root),

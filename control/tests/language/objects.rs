@@ -32,11 +32,18 @@ fn every_mistake_of_an_object_is_reported_and_its_neighbours_count() {
 fn whole_objects_are_told_apart() {
     /// Text, keys accepted, the problem's field and reason, number of notes, reading.
     type Row = (&'static str, &'static [&'static str], Option<(&'static str, &'static str)>, usize, Reading);
-    let rows: [Row; 13] = [
+    let rows: [Row; 14] = [
         ("", &[], None, 0, Reading::Whole),
         ("kind: Secret\napiVersion: v1\nmetadata: {name: s}\n", &[], None, 1, Reading::Whole),
         ("apiVersion: v1\n", &[], Some(("kind", "is missing")), 0, Reading::SomeUnnamed),
         ("hello", &[], Some(("kind", "is missing")), 0, Reading::SomeUnnamed),
+        (
+            "{kind: CiliumNetworkPolcy, apiVersion: cilium.io/v2, metadata: {name: a}}",
+            &[],
+            Some(("kind", "did you mean CiliumNetworkPolicy?")),
+            0,
+            Reading::SomeUnnamed,
+        ),
         ("{kind: Pod, apiVersion: v1}", &[], Some(("metadata.name", "is missing")), 0, Reading::SomeUnnamed),
         (
             "{kind: Pod, apiVersion: v1, metadata: {name: A/b}}",

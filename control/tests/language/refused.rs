@@ -140,7 +140,7 @@ fn selectors() {
         (
             "{matchExpressions: [{key: a, operator: Exists, value: b}]}",
             ".matchExpressions[0].value",
-            "takes key, operator",
+            "did you mean values?",
         ),
     ];
     for (selector, field, reason) in rows {
