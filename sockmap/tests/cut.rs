@@ -155,7 +155,7 @@ fn what_is_denied_now_is_cut_at_both_ends() {
     // Of another version, which had another layout.
     let other = lab.bpf_dir().join("v1");
     fs::create_dir_all(other.join("maps")).expect("create a directory");
-    let mut old = MapData::from_pin(pins.maps().join("EPOCH")).expect("open a map");
+    let old = MapData::from_pin(pins.maps().join("EPOCH")).expect("open a map");
     old.pin(other.join("maps/EPOCH")).expect("pin it");
     in_netns(lab.node(), || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
