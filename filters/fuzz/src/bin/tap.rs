@@ -15,7 +15,6 @@ use weir_filters::{
 };
 
 const CLIENT: u8 = 0xfe;
-const SERVER: u8 = 0xff;
 
 fuzz_target!(|data: &[u8]| {
     let (lost, seen) = play(data, usize::MAX);
@@ -30,7 +29,7 @@ fn play(data: &[u8], size: usize) -> (bool, usize) {
     let mut side = CLIENT;
     for part in data.chunk_by(|before, _| *before < CLIENT) {
         let (bytes, mark) = match part.split_last() {
-            Some((mark @ (CLIENT | SERVER), bytes)) => (bytes, Some(*mark)),
+            Some((&mark, bytes)) if mark >= CLIENT => (bytes, Some(mark)),
             _ => (part, None),
         };
         for piece in bytes.chunks(size) {
