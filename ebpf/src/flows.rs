@@ -1,5 +1,5 @@
-//! Connection tracking: it says what a packet answers, nothing else. A forward packet is judged by policy each time, and
-//! a reply as what it answers, so a policy change is in force with the next packet of either side.
+//! Connection tracking: it says what a packet answers, nothing else. A forward packet is judged by policy, and a reply as
+//! what it answers, once in each epoch; so a policy change is in force with the next packet of either side.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_ktime_get_ns};
 use weir_abi::{FlowKey, FlowState};
@@ -7,6 +7,7 @@ use weir_abi::{FlowKey, FlowState};
 use crate::{
     maps::FLOWS,
     packet::{FIN, Packet, RST, TCP},
+    policy::Epoch,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -42,22 +43,36 @@ pub fn key(packet: &Packet) -> (FlowKey, bool) {
     (FlowKey { low, high, low_port, high_port, protocol: packet.protocol, zero: [0; 3] }, source_is_high)
 }
 
+/// What is known of a packet's exchange.
+#[derive(Clone, Copy)]
+pub struct Tracked {
+    pub known: Known,
+    /// It was judged in this epoch, and passes.
+    pub allowed: bool,
+    /// Whose policy let it pass.
+    pub direction: u8,
+}
+
+impl Tracked {
+    pub const NEW: Self = Self { known: Known::New, allowed: false, direction: 0 };
+}
+
 /// Looks the packet up and renews its entry.
 #[inline(always)]
-pub fn track(packet: &Packet) -> Known {
+pub fn track(epoch: Epoch, packet: &Packet) -> Tracked {
     // A SYN never answers anything: it opens a connection in its own direction, or none.
     if packet.is_syn() || packet.portless {
-        return Known::New;
+        return Tracked::NEW;
     }
     let (key, source_is_high) = key(packet);
-    let Some(state) = FLOWS.get_ptr_mut(key) else { return Known::New };
+    let Some(state) = FLOWS.get_ptr_mut(key) else { return Tracked::NEW };
     // SAFETY: the pointer comes from the map; concurrent writers race only for the time stamp and the closing flag.
     let state = unsafe { &mut *state };
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let age = now.saturating_sub(state.seen_ns);
     if age > lifetime(packet, state) {
-        return Known::New;
+        return Tracked::NEW;
     }
     if packet.tcp_flags & (FIN | RST) != 0 && packet.protocol == TCP {
         state.closing = 1;
@@ -65,7 +80,24 @@ pub fn track(packet: &Packet) -> Known {
     if age > SECOND && (state.closing == 0 || packet.protocol != TCP) {
         state.seen_ns = now;
     }
-    side(packet, state, source_is_high)
+    let known = side(packet, state, source_is_high);
+    // Of ICMP the entry is for any type with the same identifier, and each is another question.
+    let same_question = !packet.is_icmp() && known != Known::New;
+    let allowed = same_question && state.allowed == 1 && state.epoch == epoch.0;
+    Tracked { known, allowed, direction: state.direction }
+}
+
+/// Keeps the verdict on a tracked exchange, which is to let pass.
+#[inline(always)]
+pub fn allow(epoch: Epoch, packet: &Packet, direction: u8) {
+    if let Some(state) = FLOWS.get_ptr_mut(key(packet).0) {
+        // SAFETY: the pointer comes from the map; concurrent writers say the same, or it is judged once more.
+        let state = unsafe { &mut *state };
+        state.allowed = 0;
+        state.direction = direction;
+        state.epoch = epoch.0;
+        state.allowed = 1;
+    }
 }
 
 /// Which end the packet is from.
@@ -79,7 +111,7 @@ fn side(packet: &Packet, state: &FlowState, source_is_high: bool) -> Known {
     }
 }
 
-/// Remembers that the packet's source opened the exchange.
+/// Remembers that the packet's source opened the exchange. It is judged again with its next packet.
 #[inline(always)]
 pub fn open(packet: &Packet) {
     if packet.portless {
@@ -88,7 +120,7 @@ pub fn open(packet: &Packet) {
     let (key, source_is_high) = key(packet);
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    let state = FlowState { seen_ns: now, opened_by_high: source_is_high as u32, closing: 0 };
+    let state = FlowState { seen_ns: now, opened_by_high: source_is_high as u8, ..FlowState::default() };
     // An LRU map always finds room; the only failure is a race for the same key, where the other writer says the same.
     let _ = FLOWS.insert(key, state, BPF_ANY as u64);
 }

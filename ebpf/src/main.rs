@@ -154,7 +154,7 @@ fn from_node(ctx: &TcContext, epoch: Epoch, packet: &Packet) -> i32 {
     }
     // A reset that the node's TCP sends in somebody's name opens nothing, and neither does an error.
     let source = epoch.resolve(&packet.source);
-    if source.identity == HOST && !packet.is_icmp_error() && flows::track(packet) == Known::New {
+    if source.identity == HOST && !packet.is_icmp_error() && flows::track(epoch, packet).known == Known::New {
         flows::open(packet);
     }
     TCX_NEXT
@@ -244,7 +244,14 @@ fn decide(
             }
         }
     } else {
-        known = flows::track(packet);
+        let tracked = flows::track(epoch, packet);
+        known = tracked.known;
+        if tracked.allowed {
+            if known == Known::Forward {
+                record::count(ctx, COUNT_FORWARDED, tracked.direction);
+            }
+            return TCX_NEXT;
+        }
         if known == Known::Reply {
             question = policy::Question::new(packet, source, destination, true);
         }
@@ -255,7 +262,10 @@ fn decide(
     let verdict = policy::judge(epoch, question);
     let policy::Verdict { direction, cookie, .. } = verdict;
     match verdict.action {
-        PASS if *known == Known::Reply => TCX_NEXT,
+        PASS if *known == Known::Reply => {
+            flows::allow(epoch, packet, direction);
+            TCX_NEXT
+        }
         PASS => {
             let new = *known == Known::New && (source.endpoint | destination.endpoint) != 0;
             if new && verdict.audited {
@@ -279,6 +289,9 @@ fn decide(
                 if !verdict.audited {
                     record::forwarded(packet, source, destination, direction, cookie);
                 }
+            }
+            if *known == Known::Forward {
+                flows::allow(epoch, packet, direction);
             }
             TCX_NEXT
         }

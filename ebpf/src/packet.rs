@@ -345,6 +345,12 @@ impl Packet {
         Some(packet)
     }
 
+    /// ICMP, of either version.
+    #[inline(always)]
+    pub fn is_icmp(&self) -> bool {
+        self.protocol == ICMP || self.protocol == ICMPV6
+    }
+
     /// Of ICMP only an answer to a question answers anything, of other protocols any packet may.
     #[inline(always)]
     pub fn may_answer(&self) -> bool {

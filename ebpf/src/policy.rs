@@ -14,15 +14,15 @@ use crate::{
 /// Identity of the node.
 pub const HOST: u32 = 1;
 
-/// The version of addresses and endpoints in force: one look for all that is asked about a packet.
+/// The epoch, and so the version of addresses and endpoints in force: one look for all that is asked about a packet.
 #[derive(Clone, Copy)]
-pub struct Epoch(usize);
+pub struct Epoch(pub u32);
 
 impl Epoch {
     /// As of now.
     #[inline(always)]
     pub fn now() -> Self {
-        Self(EPOCH.get(0).map_or(0, |epoch| *epoch as usize & 1))
+        Self(EPOCH.get(0).map_or(0, |epoch| *epoch))
     }
 
     /// Who is behind an address. The agent keeps entries of length 0 and 96 (all of IPv6, all of IPv4), so something is
@@ -30,7 +30,7 @@ impl Epoch {
     #[inline(always)]
     pub fn resolve(self, addr: &Addr) -> AddrInfo {
         match ADDRS.get(Key::new(128, *addr)) {
-            Some([first, _]) if self.0 == 0 => *first,
+            Some([first, _]) if self.0 & 1 == 0 => *first,
             Some([_, second]) => *second,
             None => AddrInfo { identity: 0, endpoint: 0 },
         }
@@ -41,7 +41,7 @@ impl Epoch {
     pub fn endpoint(self, number: u32) -> Option<Endpoint> {
         // SAFETY: the value is copied at once; a concurrent write gives the old or the new one, both whole.
         match unsafe { ENDPOINTS.get(number) } {
-            Some([first, _]) if self.0 == 0 => Some(*first),
+            Some([first, _]) if self.0 & 1 == 0 => Some(*first),
             Some([_, second]) => Some(*second),
             None => None,
         }

@@ -166,10 +166,16 @@ pub struct FlowKey {
 pub struct FlowState {
     /// `bpf_ktime_get_ns` of the last packet, kept to about a second.
     pub seen_ns: u64,
+    /// The epoch of the last verdict. As long as it lasts, nothing that the verdict depends on has changed.
+    pub epoch: u32,
     /// 1 if the higher end opened the exchange, 0 if the lower did.
-    pub opened_by_high: u32,
+    pub opened_by_high: u8,
     /// 1 once FIN or RST was seen: the entry then lives for seconds, not hours.
-    pub closing: u32,
+    pub closing: u8,
+    /// 1 if the verdict was to let pass; 0 if there was none.
+    pub allowed: u8,
+    /// Whose policy decided.
+    pub direction: u8,
 }
 
 /// Key of `FRAGMENTS`: a datagram that comes in pieces (RFC 791 3.2, RFC 8200 4.5).
