@@ -31,8 +31,9 @@ pub struct Enforcer {
     state: State,
     /// What the last plan has left for later, and since when its change is in force.
     later: (Vec<Action>, Instant),
-    /// Whose open exchanges are to be looked at.
+    /// Whose open exchanges are to be looked at, and since when they wait for it.
     concerned: Concerned,
+    waiting: Option<Instant>,
     /// Where writes have failed.
     failed: Touched,
     /// Why, by map.
@@ -42,12 +43,20 @@ pub struct Enforcer {
 }
 
 /// What a change did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
     /// Writes, those left for later included.
     pub writes: usize,
-    /// Whether a packet may now be judged otherwise than before.
-    pub switched: bool,
+}
+
+/// How far a plan got.
+enum Executed {
+    /// To its end, but for single writes that are kept for a retry.
+    Done,
+    /// A policy was refused: there has to be another plan.
+    Refused,
+    /// The epoch could not be written: nothing of it is in force.
+    Held,
 }
 
 impl Enforcer {
@@ -63,6 +72,7 @@ impl Enforcer {
             state,
             later: (Vec::new(), Instant::now()),
             concerned: Concerned::default(),
+            waiting: None,
             failed: Touched::default(),
             errors: BTreeMap::new(),
             refusals: 0,
@@ -109,12 +119,15 @@ impl Enforcer {
 
     /// Whose open exchanges the changes since the last call may have denied.
     pub fn take_concerned(&mut self) -> Concerned {
+        self.waiting = None;
         std::mem::take(&mut self.concerned)
     }
 
     /// Since when there is something to [`Self::finish`] or to look at.
     pub fn unfinished(&self) -> Option<Instant> {
-        (!self.later.0.is_empty() || !self.concerned.is_empty()).then_some(self.later.1)
+        let later = (!self.later.0.is_empty()).then_some(self.later.1);
+        // A change that comes every moment must not put off the others for ever.
+        self.waiting.or(later)
     }
 
     /// A sentence for everything that is not as wanted.
@@ -186,7 +199,7 @@ impl Enforcer {
         let touched = self.book.set_blind(missing);
         if !touched.is_empty() {
             let more = self.settle(touched);
-            done = Done { writes: done.writes + more.writes, switched: done.switched || more.switched };
+            done.writes += more.writes;
         }
         done
     }
@@ -207,40 +220,46 @@ impl Enforcer {
         loop {
             let Plan { now, later } = plan(&self.book, &self.state, &touched);
             self.concerned.add(&self.book, &now);
-            let mut done = Done { writes: now.len() + later.len(), switched: false };
-            let Some(switched) = self.execute(now, &mut touched) else { continue };
-            done.switched = switched;
-            if switched || !later.is_empty() {
-                self.later = (later, Instant::now());
+            if !self.concerned.is_empty() {
+                self.waiting.get_or_insert_with(Instant::now);
+            }
+            let done = Done { writes: now.len() + later.len() };
+            match self.execute(now, &mut touched) {
+                Executed::Refused => continue,
+                Executed::Held => self.failed.extend(touched),
+                Executed::Done => self.later = (later, Instant::now()),
             }
             return done;
         }
     }
 
-    /// Executes up to the epoch. `None` if a policy was refused, so that there has to be another plan.
-    fn execute(&mut self, actions: Vec<Action>, touched: &mut Touched) -> Option<bool> {
-        let (mut hold, mut switched) = (false, false);
+    /// Executes up to the epoch.
+    fn execute(&mut self, actions: Vec<Action>, touched: &mut Touched) -> Executed {
+        let mut hold = false;
         for action in actions {
             match &action {
                 // A version that could not be made good must not come into force.
-                Action::Flip(_) if hold => self.failed.extend(std::mem::take(touched)),
+                Action::Flip(_) if hold => return Executed::Held,
+                Action::Flip(_) => {
+                    if !self.attempt(&action) {
+                        return Executed::Held;
+                    }
+                }
                 Action::PutPolicy(slot, ..) => {
                     if !self.attempt(&action)
                         && let Some(id) = self.policy_of(*slot)
                     {
                         touched.extend(self.refuse(id));
-                        return None;
+                        return Executed::Refused;
                     }
                 }
                 _ => {
                     let unsettled = self.is_unsettled(&action);
-                    let written = self.attempt(&action);
-                    hold |= unsettled && !written;
-                    switched |= written && matches!(action, Action::Flip(_));
+                    hold |= !self.attempt(&action) && unsettled;
                 }
             }
         }
-        Some(switched)
+        Executed::Done
     }
 
     /// Whether the two versions of what the action writes differ already.

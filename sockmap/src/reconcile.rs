@@ -169,7 +169,7 @@ impl Reconciler {
         if let Err(error) = self.enforcer.kernel().pins().remove_other_layouts() {
             self.problems.push(error.to_string());
         }
-        Done { writes: actions.len(), switched: false }
+        Done { writes: actions.len() }
     }
 
     fn act(&mut self, action: &Action, devices: &BTreeMap<u32, Device>) -> Result<(), Error> {

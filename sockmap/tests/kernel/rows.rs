@@ -317,6 +317,12 @@ fn replies_pass_and_questions_do_not() {
         assert_eq!(harness.send(&answer).0, Pass);
         reinstall(&mut harness, &KernelPolicy::default(), &no_web);
         assert_eq!(harness.send(&answer).0, DENIED, "a reply to what is denied now");
+        let next = Packet::segment(cast.client, cast.web, 40_000, 80, ACK);
+        assert_eq!(harness.send(&next).0, DENIED, "the next packet of what is denied now");
+        reinstall(&mut harness, &KernelPolicy::default(), &closed);
+        for packet in [&next, &answer, &next, &answer] {
+            assert_eq!(harness.send(packet), (Pass, None), "it is allowed again, and nothing new");
+        }
         install(&mut harness, &KernelPolicy::default(), &closed);
     }
 }
