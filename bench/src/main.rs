@@ -25,6 +25,7 @@ mod idle;
 mod integrity;
 mod load;
 mod meter;
+mod policy;
 mod probe;
 mod report;
 mod rules;
@@ -51,6 +52,8 @@ enum Bench {
     Idle(idle::Options),
     /// Random bodies through weir, hashed at both ends.
     Integrity(integrity::Options),
+    /// Events in the control plane alone: compute from an object to the kernel's entries, and memory.
+    Policy(policy::Options),
     /// Requests in the inspector alone: time by number of rules.
     Rules(rules::Options),
     /// Mixed traffic under changing policies: verdicts and memory.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Bench::Copy(options) => copy::run(&options),
         Bench::Idle(options) => idle::run(&options),
         Bench::Integrity(options) => integrity::run(&options),
+        Bench::Policy(options) => policy::run(&options),
         Bench::Rules(options) => rules::run(&options),
         Bench::Soak(options) => soak::run(&options),
     });

@@ -94,6 +94,9 @@ pub enum Party {
     Host,
 }
 
+/// What of a rule a request does not meet, as the names of the rule's fields; nothing if the rule matches it.
+pub type RequestCheck<'a> = dyn Fn(&HttpRule) -> Vec<&'static str> + 'a;
+
 /// A connection, and with `request` one request on it.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
@@ -105,8 +108,8 @@ pub struct Question<'a> {
     pub protocol: u8,
     /// Destination port, or ICMP type.
     pub port: u16,
-    /// What of a rule the request does not meet, as the names of the rule's fields; nothing if the rule matches it.
-    pub request: Option<&'a dyn Fn(&HttpRule) -> Vec<&'static str>>,
+    /// The request.
+    pub request: Option<&'a RequestCheck<'a>>,
 }
 
 /// What becomes of a connection, and of the request on it.

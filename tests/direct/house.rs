@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("weir-proxy", &["weir-abi", "weir-filters", "weir-model", "weir-sockmap"]),
     ("weir-control", &["weir-model"]),
     ("weir-lab", &[]),
-    ("weir-bench", &["weir-filters", "weir-lab", "weir-model"]),
+    ("weir-bench", &["weir-control", "weir-filters", "weir-lab", "weir-model"]),
     ("weir", &["weir-abi", "weir-control", "weir-filters", "weir-lab", "weir-model", "weir-proxy", "weir-sockmap"]),
 ];
 

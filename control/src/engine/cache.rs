@@ -31,7 +31,7 @@ pub(super) struct Cache {
     pods: LabelIndex<Identity>,
     not_pods: BTreeSet<Identity>,
     ids: HashMap<Arc<PeerSelector>, SelectorId>,
-    selectors: BTreeMap<SelectorId, Cached>,
+    selectors: HashMap<SelectorId, Cached>,
     of_pods: SelectorIndex<SelectorId>,
     /// Those that may mean what is not a pod.
     wide: BTreeSet<SelectorId>,
@@ -50,8 +50,8 @@ struct Event {
     unused: BTreeSet<SelectorId>,
     /// Selectors that the first policy uses, or that the last one used.
     flipped: BTreeSet<SelectorId>,
-    /// Identities whose selectors are others.
-    dirty: BTreeSet<Identity>,
+    /// Identities whose selectors are others, some of them more than once.
+    dirty: Vec<Identity>,
 }
 
 struct Known {
@@ -135,7 +135,7 @@ impl Cache {
             pods: LabelIndex::default(),
             not_pods: BTreeSet::new(),
             ids: HashMap::new(),
-            selectors: BTreeMap::new(),
+            selectors: HashMap::new(),
             of_pods: SelectorIndex::default(),
             wide: BTreeSet::new(),
             referring: BTreeSet::new(),
@@ -249,7 +249,7 @@ impl Cache {
         for identity in old.symmetric_difference(&cached.members) {
             let Some(known) = self.identities.get_mut(identity) else { continue };
             changed = true;
-            self.event.dirty.insert(*identity);
+            self.event.dirty.push(*identity);
             match known.selectors.binary_search(&id) {
                 Ok(at) => drop(known.selectors.remove(at)),
                 Err(at) => known.selectors.insert(at, id),
@@ -338,7 +338,7 @@ impl Cache {
             What::Prefix(_) | What::Reserved => drop(self.not_pods.insert(identity)),
         }
         self.identities.insert(identity, Known { selectors, ..known });
-        self.event.dirty.insert(identity);
+        self.event.dirty.push(identity);
     }
 
     fn remove(&mut self, identity: Identity) -> Option<Gone> {
@@ -352,7 +352,7 @@ impl Cache {
                 cached.members.remove(&identity);
             }
         }
-        self.event.dirty.insert(identity);
+        self.event.dirty.push(identity);
         let prefix = match known.what {
             What::Prefix(prefix) => Some(prefix),
             What::Pods(_) | What::Reserved => None,
@@ -380,25 +380,23 @@ impl Cache {
         for id in std::mem::take(&mut self.event.flipped) {
             dirty.extend(self.selectors.get(&id).into_iter().flat_map(|cached| &cached.members));
         }
-        let mut changes = BTreeMap::new();
-        for identity in dirty {
-            let Some(known) = self.identities.get_mut(&identity) else {
-                changes.insert(identity, None);
-                continue;
-            };
-            let is_used = |id: &&SelectorId| self.selectors.get(id).is_some_and(|cached| !cached.policies.is_empty());
-            let used: Vec<SelectorId> = known.selectors.iter().filter(is_used).copied().collect();
+        dirty.sort_unstable();
+        dirty.dedup();
+        let is_used = |id: &&SelectorId| self.selectors.get(id).is_some_and(|cached| !cached.policies.is_empty());
+        let mut change = |identity: Identity| {
+            let Some(known) = self.identities.get_mut(&identity) else { return Some((identity, None)) };
+            let used: Arc<[SelectorId]> = known.selectors.iter().filter(is_used).copied().collect();
             // What is reserved is known to everybody; here it matters only if selectors mean it.
             let is_shown = identity >= Identity::FIRST_ALLOCATED || !used.is_empty();
-            let shown = is_shown.then(|| Arc::from(used));
+            let shown = is_shown.then_some(used);
             if shown == known.shown {
-                continue;
+                return None;
             }
             known.shown.clone_from(&shown);
             let labels = known.labels(identity);
-            changes.insert(identity, shown.map(|selectors| KnownIdentity { labels, selectors }));
-        }
-        changes
+            Some((identity, shown.map(|selectors| KnownIdentity { labels, selectors })))
+        };
+        dirty.into_iter().filter_map(&mut change).collect()
     }
 
     /// Forgets the selectors that nobody uses. Nobody knows of them any more.
@@ -425,6 +423,7 @@ impl Cache {
         self.selectors.get(&id)
     }
 
+    /// In no order.
     pub(super) fn all(&self) -> impl Iterator<Item = (SelectorId, &Cached)> {
         self.selectors.iter().map(|(id, cached)| (*id, cached))
     }

@@ -192,12 +192,18 @@ impl Shared {
             }
             matches.sort_unstable();
             let mut known: HashMap<Vec<u32>, Entries> = HashMap::new();
+            let mut groups: Vec<u32> = Vec::new();
             for same in matches.chunk_by(|(a, _), (b, _)| a == b) {
-                let groups: Vec<u32> = same.iter().map(|(_, group)| *group).collect();
+                groups.clear();
+                groups.extend(same.iter().map(|(_, group)| *group));
                 let of_group = |group: &u32| selected.get(*group as usize).map(|(_, rules)| *rules);
-                let peer = known
-                    .entry(groups)
-                    .or_insert_with_key(|groups| self.entries(direction, groups.iter().filter_map(of_group)));
+                let peer = match known.get(&groups) {
+                    Some(peer) => peer,
+                    None => {
+                        let peer = self.entries(direction, groups.iter().filter_map(of_group));
+                        known.entry(groups.clone()).or_insert(peer)
+                    }
+                };
                 entries.extend(peer.about(direction, same[0].0));
             }
         }
@@ -250,16 +256,19 @@ impl Reader<'_, '_> {
             audit_default_deny: self.key.is_init || denies(&[Mode::Enforce, Mode::Audit]),
             rules: Vec::new(),
         };
-        for rule in &selected {
-            let requires = [false, true].map(|deny| {
-                // What is not enforced narrows nothing that is.
-                let narrowing = selected.iter().filter(|other| other.mode == Mode::Enforce || other.mode == rule.mode);
-                let required = narrowing.flat_map(|other| &other.half(direction).requires[usize::from(deny)]);
+        let requires = [Mode::Enforce, Mode::Audit, Mode::Observe].map(|mode| {
+            // What is not enforced narrows nothing that is.
+            let narrowing = selected.iter().filter(|other| other.mode == Mode::Enforce || other.mode == mode);
+            let halves: Vec<_> = narrowing.map(|other| other.half(direction)).collect();
+            [false, true].map(|deny| {
+                let required = halves.iter().flat_map(|half| &half.requires[usize::from(deny)]);
                 required.flat_map(|selector| selector.requirements.iter().cloned()).collect::<BTreeSet<_>>()
-            });
+            })
+        });
+        for rule in &selected {
             for template in &rule.half(direction).templates {
                 let mut ready = template.rule.clone();
-                let requires = &requires[usize::from(ready.deny)];
+                let requires = &requires[rule.mode as usize][usize::from(ready.deny)];
                 if !requires.is_empty()
                     && let Peers::Selected(selectors) = &ready.peers
                 {

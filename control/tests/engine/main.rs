@@ -1,6 +1,7 @@
 //! What policies mean: the reference evaluator, and the engine held against it. Without privileges.
 
 mod fixtures;
+mod life;
 mod mirror;
 mod policy_table;
 mod properties;

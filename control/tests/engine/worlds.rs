@@ -56,7 +56,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     present.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn pod() -> impl Strategy<Value = Event> {
+pub(crate) fn pod() -> impl Strategy<Value = Event> {
     let port = |name: &str, number, protocol| ContainerPort { name: name.into(), number, protocol };
     let ports = vec![
         vec![],
@@ -93,7 +93,7 @@ fn pod() -> impl Strategy<Value = Event> {
     })
 }
 
-fn other() -> impl Strategy<Value = Event> {
+pub(crate) fn other() -> impl Strategy<Value = Event> {
     let cidrs = || prop::collection::vec(select(CIDRS.to_vec()), 0..3);
     let spaces = (namespace(), option::weighted(0.8, value())).prop_map(|(name, env)| {
         let object = env.map(|env| Namespace { name: name.into(), labels: labels(&[("env", env)]) });
@@ -240,7 +240,7 @@ fn rule() -> impl Strategy<Value = Rule> {
     )
 }
 
-fn policy() -> impl Strategy<Value = Event> {
+pub(crate) fn policy() -> impl Strategy<Value = Event> {
     let mode = select(vec![Mode::Enforce, Mode::Enforce, Mode::Enforce, Mode::Audit, Mode::Observe]);
     let body = option::weighted(0.8, (mode, prop::collection::vec(rule(), 1..3)));
     (0..3_u8, body).prop_map(|(number, body)| {
