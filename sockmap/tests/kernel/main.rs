@@ -1,6 +1,7 @@
 //! The programs on the real kernel, packet by packet. Needs root.
 
 mod agree;
+mod churn;
 mod harness;
 mod limits;
 mod packet;
