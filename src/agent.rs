@@ -1,11 +1,13 @@
 //! The agent: manifests → snapshot and wanted state → proxy and kernel; and the API.
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
+    collections::{HashSet, VecDeque},
+    fs,
+    future::pending,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
@@ -14,40 +16,44 @@ use tokio::{
     net::UnixListener,
     sync::Notify,
     task::yield_now,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, sleep_until},
 };
 use weir_control::{
-    api::{self, Api, EndpointStatus, ProgramStatus},
+    api::{self, Api, EndpointStatus, ProgramStatus, Question},
+    engine::{self, Engine},
     flows::Flows,
     identities::{Floor, IdentityTable},
     link::Link,
-    resolve::{Options, Resolver},
+    manifests::ReadOptions,
+    problem::Problem,
     store::Store,
-    watch::Directory,
+    watch::{Batch, Directory},
 };
 use weir_filters::http::check_rule;
 use weir_model::{
     endpoint::EndpointId,
     identity::Identity,
     policy::HttpRule,
-    wanted::{Wanted, WantedEndpoint},
+    snapshot::SnapshotChange,
+    wanted::{WantedChange, WantedEndpoint},
 };
 use weir_sockmap::{
     events::Events,
     kernel::{Kernel, Sizes},
     netlink::{self, Netlink},
     pins::Pins,
-    reconcile::Reconciler,
+    reconcile::{Reconciler, Report},
 };
 
 use crate::{
     admin,
     check::check,
     cli::AgentOptions,
+    explain,
     flow_log::FlowLog,
     lock::{Lock, lock},
     signals,
-    view::{View, status},
+    view::{Policies, View, status},
 };
 
 /// How long the kernel's new policy waits for the proxy to judge by it; a proxy that is gone is not waited for.
@@ -56,6 +62,8 @@ const PROXY_PATIENCE: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_millis(5);
 /// What could not be done or found is tried again so often.
 const RETRY: Duration = Duration::from_millis(250);
+/// So often the numbers of pods are saved at most.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Kernel and proxy records that the agent remembers.
 const FLOWS: usize = 16_384;
 
@@ -83,8 +91,6 @@ pub struct Agent {
     pub view: Arc<View>,
     /// Its end of the socket to the proxy.
     pub link: Arc<Link>,
-    resolver: Resolver,
-    store: Store,
     directory: Directory,
     reconciler: Reconciler,
     events: Events,
@@ -110,21 +116,22 @@ impl Agent {
         let (events, counters) = (kernel.events()?, kernel.counters()?);
         let reconciler = Reconciler::start(kernel, Netlink::connect()?).await?;
         // Without a record of the numbers in the kernel, none of them may come to mean somebody else.
+        let [identity, prefix] = reconciler.highest_identities();
         let floor = Floor {
-            identity: Identity(reconciler.highest_identity().max(Identity::FIRST_ALLOCATED.0 - 1) + 1),
+            identity: Identity(identity.max(Identity::FIRST_ALLOCATED.0 - 1) + 1),
+            prefix: Identity(prefix.max(Identity::FIRST_LOCAL.0 - 1) + 1),
             endpoint: EndpointId(reconciler.highest_endpoint() + 1),
         };
         let (table, problem) = IdentityTable::load(&options.node.state_file(), floor);
         if let Some(problem) = problem {
             tracing::warn!(%problem, "identities are numbered anew");
         }
-        let resolve = Options { node: options.node_name.clone(), node_name: node_name(options) };
-        let check = |rule: &HttpRule| check_rule(rule).map_err(|error| (error.field.to_string(), error.reason));
+        let engine = Engine::new(engine::Options { node: options.node_name.clone() }, table);
+        let read = ReadOptions { requires: options.requires };
+        let policies = Policies { store: Store::with_options(read, Arc::new(rule_check)), engine };
         let agent = Self {
-            view: Arc::new(View::new(counters)),
-            link: Arc::new(Link::new(Arc::clone(&flows))),
-            resolver: Resolver::new(resolve, table),
-            store: Store::new(Arc::new(check)),
+            view: Arc::new(View::new(counters, policies)),
+            link: Arc::new(Link::new(Arc::clone(&flows), node_name(options))),
             directory,
             reconciler,
             events,
@@ -137,16 +144,21 @@ impl Agent {
 
     /// Runs for ever.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { view, link, resolver, store, directory, reconciler, events, flows, options, locks: _locks } = self;
+        let Self { view, link, directory, reconciler, events, flows, options, locks: _locks } = self;
         let status = {
             let (view, link, node) = (Arc::clone(&view), Arc::clone(&link), node_name(&options));
             Box::new(move || status(&view, &link, &node))
         };
-        let api = Arc::new(Api { flows: Arc::clone(&flows), link: Arc::clone(&link), status });
+        let show = {
+            let view = Arc::clone(&view);
+            Box::new(move |question: &Question| explain::show(&view, question))
+        };
+        let api = Arc::new(Api { flows: Arc::clone(&flows), link: Arc::clone(&link), status, show });
         let api = api::serve(listen(&options.node.api_socket())?, api);
         let link_socket = listen(&options.node.link_socket())?;
         let state_file = options.node.state_file();
-        let reconcile = ReconcileLoop { resolver, store, reconciler, view: &view, link: &link, state_file };
+        let pending = VecDeque::new();
+        let reconcile = ReconcileLoop { reconciler, pending, view: &view, link: &link, state_file, saved: None };
         tokio::select! {
             result = reconcile.run(directory) => result,
             result = api => result.context("serve the API"),
@@ -154,6 +166,11 @@ impl Agent {
             result = record(events, &flows, &view) => result.context("read kernel events"),
         }
     }
+}
+
+/// Whether an HTTP rule can be enforced; else its field and the reason.
+pub fn rule_check(rule: &HttpRule) -> Result<(), (String, String)> {
+    check_rule(rule).map_err(|error| (error.field.to_string(), error.reason))
 }
 
 /// Turns what the kernel reports into records, for ever.
@@ -166,12 +183,21 @@ async fn record(mut events: Events, flows: &Flows, view: &View) -> io::Result<()
 }
 
 struct ReconcileLoop<'a> {
-    resolver: Resolver,
-    store: Store,
     reconciler: Reconciler,
+    /// Not yet told to proxy and kernel, in order.
+    pending: VecDeque<(SnapshotChange, WantedChange)>,
     view: &'a View,
     link: &'a Link,
     state_file: PathBuf,
+    /// When the numbers were last saved.
+    saved: Option<Instant>,
+}
+
+impl Drop for ReconcileLoop<'_> {
+    fn drop(&mut self) {
+        self.saved = None;
+        self.save();
+    }
 }
 
 impl ReconcileLoop<'_> {
@@ -182,74 +208,93 @@ impl ReconcileLoop<'_> {
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                batch = directory.next() => {
-                    self.store.apply(&batch?);
-                    self.update().await;
-                }
+                batch = directory.next() => self.take(&batch?).await,
                 () = changed.notified() => {
                     sleep(SETTLE).await;
-                    self.reconcile().await;
+                    if self.is_started() {
+                        let report = self.reconciler.refresh().await;
+                        self.report(report, true);
+                    }
                 }
                 _ = retry.tick() => self.retry().await,
+                () = at(self.reconciler.due()) => {
+                    let report = self.reconciler.tend().await;
+                    self.report(report, false);
+                }
             }
         }
+    }
+
+    /// Whether anything was read yet; until then, what an older process left stays in force.
+    fn is_started(&self) -> bool {
+        self.view.picture().kernel_revision > 0
     }
 
     async fn retry(&mut self) {
-        if self.resolver.table().is_unsaved() && self.resolver.world().wanted.revision > 0 {
-            self.update().await;
-        } else if !self.view.picture().problems.is_empty() {
-            self.reconcile().await;
+        self.save();
+        if self.is_started() {
+            let report = self.reconciler.retry().await;
+            self.report(report, false);
         }
     }
 
-    /// Resolves the objects, and lets the proxy know before the kernel: what the kernel then redirects, the proxy judges
-    /// by rules at least as new.
-    async fn update(&mut self) {
-        self.resolver.update(&self.store);
-        let mut rejected = self.store.problems();
-        rejected.extend(self.resolver.world().problems.iter().cloned());
-        for problem in &rejected {
-            if !self.view.picture().rejected.contains(problem) {
-                tracing::warn!(%problem, "rejected");
-            }
-        }
-        let snapshot = Arc::clone(&self.resolver.world().snapshot);
+    async fn take(&mut self, batch: &Batch) {
         {
-            let mut picture = self.view.picture();
-            picture.rejected = rejected;
-            picture.ignored = self.store.notes();
-            picture.revision = snapshot.revision;
+            let Policies { store, engine } = &mut *self.view.policies();
+            let changes = store.apply(batch);
+            self.pending.extend(engine.update(store, &changes));
         }
-        // Numbers that a restart would not know must reach neither proxy nor kernel.
-        if let Err(error) = self.resolver.table().save(&self.state_file) {
-            return self.problems(vec![error.to_string()]);
+        if let Some((latest, _)) = self.pending.back() {
+            self.view.picture().revision = latest.revision;
         }
-        self.link.publish(snapshot, PROXY_PATIENCE).await;
-        self.reconcile().await;
+        self.tell().await;
+        self.reject();
+        self.save();
     }
 
-    async fn reconcile(&mut self) {
-        let world = self.resolver.world();
-        let (snapshot, wanted) = (Arc::clone(&world.snapshot), Arc::clone(&world.wanted));
-        // Nothing was read yet, or its numbers are not saved; what an older process left stays in force.
-        if wanted.revision == 0 || self.resolver.table().is_unsaved() {
+    /// Saves the numbers that pods and label sets have, now and then: a restart that does not know the last ones gives
+    /// others.
+    fn save(&mut self) {
+        if self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
             return;
         }
-        let report = match self.reconciler.reconcile(&wanted).await {
+        let saved = self.view.policies().engine.table().save(&self.state_file);
+        self.saved = Some(Instant::now());
+        let problem = saved.err().map(|error| error.to_string());
+        let mut picture = self.view.picture();
+        if let Some(problem) = problem.as_ref().filter(|_| problem != picture.unsaved) {
+            tracing::warn!(problem, "the numbers of pods and label sets are not saved");
+        }
+        picture.unsaved = problem;
+    }
+
+    /// Lets the proxy know before the kernel: what the kernel then redirects, the proxy judges by rules at least as new.
+    async fn tell(&mut self) {
+        while let Some((snapshot, wanted)) = self.pending.pop_front() {
+            self.link.publish(&snapshot, PROXY_PATIENCE).await;
+            self.view.people().apply(&snapshot);
+            let report = self.reconciler.change(&wanted).await;
+            self.view.picture().kernel_revision = wanted.revision;
+            self.report(report, !wanted.endpoints.is_empty() || !wanted.policies.is_empty());
+        }
+    }
+
+    fn report(&self, report: Result<Report, weir_sockmap::Error>, endpoints_changed: bool) {
+        let report = match report {
             Ok(report) => report,
             Err(error) => return self.problems(vec![error.to_string()]),
         };
         if report.done > 0 {
-            tracing::info!(revision = wanted.revision, actions = report.done, "kernel state reconciled");
+            tracing::debug!(writes = report.done, "kernel state changed");
         }
-        self.view.rename(&snapshot, self.reconciler.cookies().clone());
         self.problems(report.problems);
+        let endpoints = endpoints_changed.then(|| self.endpoints());
         let mut picture = self.view.picture();
-        picture.kernel_revision = wanted.revision;
         picture.maps = self.reconciler.fill();
-        picture.endpoints = endpoints(&wanted, &snapshot.identities.iter().cloned().collect(), &self.reconciler);
-        picture.programs = programs(&self.reconciler);
+        if let Some(endpoints) = endpoints {
+            picture.endpoints = endpoints;
+            picture.programs = programs(&self.reconciler);
+        }
     }
 
     /// Notes what went wrong, and logs what is new of it. Nothing of it ends the agent: the last good state is in force,
@@ -261,27 +306,52 @@ impl ReconcileLoop<'_> {
         }
         picture.problems = problems;
     }
+
+    /// Notes which objects are not in force as they are written, and logs what is new of it.
+    fn reject(&self) {
+        let (rejected, gaps, ignored) = {
+            let Policies { store, engine } = &*self.view.policies();
+            let mut rejected = store.problems();
+            rejected.extend(engine.problems(store));
+            (rejected, store.gaps(), store.notes())
+        };
+        let mut picture = self.view.picture();
+        let known: HashSet<&Problem> = picture.rejected.iter().collect();
+        for problem in rejected.iter().filter(|problem| !known.contains(problem)) {
+            tracing::warn!(%problem, "rejected");
+        }
+        let known: HashSet<&Problem> = picture.gaps.iter().collect();
+        for gap in gaps.iter().filter(|gap| !known.contains(gap)) {
+            tracing::warn!(%gap, "not enforced as written");
+        }
+        picture.gaps = gaps;
+        picture.rejected = rejected;
+        picture.ignored = ignored;
+    }
+
+    fn endpoints(&self) -> Vec<EndpointStatus> {
+        let people = self.view.people();
+        let book = self.reconciler.enforcer().book();
+        let device = |id: EndpointId| self.reconciler.devices().values().find(|device| device.endpoint == id.0);
+        let status = |(&endpoint, wanted): (&EndpointId, &WantedEndpoint)| EndpointStatus {
+            endpoint,
+            pod: wanted.name.clone(),
+            identity: wanted.identity,
+            labels: people.labels(wanted.identity).to_strings(),
+            addresses: wanted.addresses.iter().copied().collect(),
+            device: device(endpoint).map(|device| device.name.clone()),
+            enforced: book.default_denied(endpoint).map(|direction| direction.to_string()).collect(),
+        };
+        book.endpoints().iter().map(status).collect()
+    }
 }
 
-fn endpoints(
-    wanted: &Wanted,
-    labels: &BTreeMap<Identity, weir_model::labels::LabelSet>,
-    reconciler: &Reconciler,
-) -> Vec<EndpointStatus> {
-    let status = |(&endpoint, wanted): (&EndpointId, &WantedEndpoint)| EndpointStatus {
-        endpoint,
-        pod: wanted.name.clone(),
-        identity: wanted.identity,
-        labels: labels.get(&wanted.identity).map(|set| set.to_strings()).unwrap_or_default(),
-        addresses: wanted.addresses.iter().copied().collect(),
-        device: reconciler.devices().values().find(|device| device.endpoint == endpoint.0).map(|d| d.name.clone()),
-        enforced: [("ingress", wanted.policy.enforce_ingress), ("egress", wanted.policy.enforce_egress)]
-            .into_iter()
-            .filter(|(_, enforced)| *enforced)
-            .map(|(direction, _)| direction.into())
-            .collect(),
-    };
-    wanted.endpoints.iter().map(status).collect()
+/// Never, without a time.
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
 }
 
 fn programs(reconciler: &Reconciler) -> Vec<ProgramStatus> {

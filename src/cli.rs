@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod explain;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use weir_control::hubble::{Filter, FlowProtocol};
 use weir_model::flow::Verdict;
 use weir_proxy::{relay::Timeouts, worker};
+
+use self::explain::{EndpointCommand, IdentityCommand, MapCommand, PolicyCommand};
 
 /// Node-level L7 proxy and socket accelerator: enforces CiliumNetworkPolicy on the connections of every pod of a node.
 #[derive(Debug, Parser)]
@@ -51,6 +55,18 @@ pub enum Command {
     Observe(ObserveOptions),
     /// Show programs, maps, endpoints, revisions and problems; exits with 1 if there are problems.
     Status(StatusOptions),
+    /// Show and check policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Show identities: label sets and prefixes, and their numbers.
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Show the pods of this node and their realised policies.
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
+    /// Show what the kernel's maps hold.
+    #[command(subcommand)]
+    Map(MapCommand),
     /// Remove everything that weir has in the kernel and on disk.
     Cleanup {
         /// Where this weir lives.
@@ -98,12 +114,16 @@ pub struct AgentOptions {
     /// Where this weir lives.
     #[command(flatten)]
     pub node: NodeOptions,
-    /// Directory of Kubernetes YAML: Namespace, Pod, CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy.
+    /// Directory of Kubernetes YAML: Namespace, Pod, CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy,
+    /// CiliumCIDRGroup, Service, EndpointSlice.
     #[arg(long)]
     pub manifests: PathBuf,
     /// The node's name: pods with another spec.nodeName are not of this node [default: every pod is of this node].
     #[arg(long = "node", env = "NODE_NAME")]
     pub node_name: Option<String>,
+    /// Take `fromRequires` and `toRequires`, which Cilium has removed, as it understood them up to 1.18.
+    #[arg(long)]
+    pub requires: bool,
     /// Also append every flow record to this file, as Hubble JSON.
     #[arg(long)]
     pub flow_log: Option<PathBuf>,
@@ -200,7 +220,7 @@ pub struct ObserveOptions {
     /// Labels of either side, as a selector: `app=web`, `org in (empire,alliance)`.
     #[arg(short, long)]
     pub label: Vec<String>,
-    /// Verdicts: forwarded, dropped, redirected, error.
+    /// Verdicts: forwarded, dropped, redirected, error, audit.
     #[arg(long, value_parser = verdict)]
     pub verdict: Vec<Verdict>,
     /// Protocols: http, tcp, udp, sctp, icmp, icmpv4, icmpv6.
@@ -262,7 +282,8 @@ fn verdict(text: &str) -> Result<Verdict, String> {
         "dropped" => Verdict::Dropped,
         "redirected" => Verdict::Redirected,
         "error" => Verdict::Error,
-        _ => return Err("is none of forwarded, dropped, redirected, error".into()),
+        "audit" => Verdict::Audited,
+        _ => return Err("is none of forwarded, dropped, redirected, error, audit".into()),
     })
 }
 

@@ -4,14 +4,17 @@
 mod admin;
 mod agent;
 mod check;
+mod check_policy;
 mod cleanup;
 mod cli;
 mod demo;
+mod explain;
 mod flow_log;
 mod lock;
 mod observe;
 mod proxy;
 mod run;
+mod show;
 mod signals;
 mod status;
 mod view;
@@ -50,6 +53,10 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Proxy { node, proxy } => runtime.block_on(proxy::main(&node, &proxy)).map(done),
         Command::Observe(options) => runtime.block_on(observe::observe(&options)).map(done),
         Command::Status(options) => runtime.block_on(status::status(&options)),
+        Command::Policy(command) => runtime.block_on(show::policy(&command)),
+        Command::Identity(command) => runtime.block_on(show::identity(&command)),
+        Command::Endpoint(command) => runtime.block_on(show::endpoint(&command)),
+        Command::Map(command) => show::map(&command).map(done),
         Command::Cleanup { node } => runtime.block_on(cleanup::cleanup(&node)).map(done),
         Command::Demo(options) => runtime.block_on(demo::demo(&options)),
     }

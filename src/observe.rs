@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 use weir_control::{
-    api::{Request, ask},
+    api::{Request, Status, ask},
     hubble,
 };
 
@@ -14,7 +14,7 @@ use crate::cli::{Format, ObserveOptions};
 pub async fn observe(options: &ObserveOptions) -> anyhow::Result<()> {
     let socket = options.node.api_socket();
     let failed = || format!("ask the agent at {}; is it running, with this --run-dir?", socket.display());
-    let node = async { ask(&socket, &Request::Status).await?.status().await }.await.with_context(failed)?.node;
+    let status: Status = async { ask(&socket, &Request::Status).await?.value().await }.await.with_context(failed)?;
     let request = Request::Observe(Box::new(options.filter()?));
     let mut answers = ask(&socket, &request).await.with_context(failed)?;
     let mut out = io::stdout().lock();
@@ -22,7 +22,7 @@ pub async fn observe(options: &ObserveOptions) -> anyhow::Result<()> {
         let written = match options.output {
             Format::Compact => writeln!(out, "{}", hubble::compact(&flow)),
             Format::Wide => writeln!(out, "{}", hubble::wide(&flow)),
-            Format::Json => writeln!(out, "{}", hubble::to_json(&flow, &node)),
+            Format::Json => writeln!(out, "{}", hubble::to_json(&flow, &status.node)),
         };
         match written.and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),

@@ -10,7 +10,7 @@ use crate::cli::{StatusFormat, StatusOptions};
 /// Prints the agent's status. Fails with 1 if there are problems.
 pub async fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
     let socket = options.node.api_socket();
-    let status = async { ask(&socket, &Request::Status).await?.status().await }
+    let status: Status = async { ask(&socket, &Request::Status).await?.value().await }
         .await
         .with_context(|| format!("ask the agent at {}; is it running, with this --run-dir?", socket.display()))?;
     match options.output {
@@ -51,7 +51,7 @@ fn print(status: &Status) {
     for (reason, direction, packets) in &status.packets {
         println!("{reason}  {direction}  {packets}");
     }
-    for (title, problems) in [("REJECTED", &status.rejected), ("IGNORED", &status.ignored)] {
+    for (title, problems) in [("REJECTED", &status.rejected), ("NOT ENFORCED", &status.gaps), ("IGNORED", &status.ignored)] {
         for problem in problems {
             println!("\n{title}: {problem}");
         }

@@ -1,20 +1,20 @@
 //! What the agent's tasks show to the outside: written by the reconcile loop, read by status, metrics and health.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use weir_control::{
     api::{EndpointStatus, ProgramStatus, Status},
+    engine::Engine,
     link::Link,
     problem::Problem,
+    store::Store,
 };
 use weir_model::{
     flow::{DropReason, Flow, FlowKind, L4, Party, Verdict},
     people::People,
-    resolved::Direction,
-    snapshot::Snapshot,
+    resolved::{Direction, RuleId},
 };
-use weir_sockmap::{counters::Counters, events, kernel::Fill, plan::Cookies};
+use weir_sockmap::{counters::Counters, events, kernel::Fill};
 
 /// As of the last reconcile.
 #[derive(Clone, Debug, Default)]
@@ -31,57 +31,71 @@ pub struct Picture {
     pub maps: Vec<Fill>,
     /// Rejected objects.
     pub rejected: Vec<Problem>,
+    /// What policies in force say and weir does not enforce as written.
+    pub gaps: Vec<Problem>,
     /// Ignored objects.
     pub ignored: Vec<Problem>,
+    /// Why the numbers of pods and label sets cannot be saved.
+    pub unsaved: Option<String>,
     /// What the last reconcile could not do.
     pub problems: Vec<String>,
 }
 
-/// Names for the numbers in kernel events.
-pub struct Names {
-    people: People,
-    cookies: Cookies,
+/// The objects and what they mean.
+pub struct Policies {
+    /// The objects.
+    pub store: Store,
+    /// What they mean.
+    pub engine: Engine,
 }
 
 /// Shared between the agent's tasks.
 pub struct View {
     picture: Mutex<Picture>,
-    names: ArcSwap<Names>,
+    policies: Mutex<Policies>,
+    people: Mutex<People>,
     /// Packets by reason.
     pub counters: Counters,
 }
 
 impl View {
     /// Nothing seen yet.
-    pub fn new(counters: Counters) -> Self {
-        let names = Names { people: People::of(&Snapshot::default()), cookies: Cookies::default() };
-        Self { picture: Mutex::default(), names: ArcSwap::from_pointee(names), counters }
+    pub fn new(counters: Counters, policies: Policies) -> Self {
+        Self { picture: Mutex::default(), policies: Mutex::new(policies), people: Mutex::default(), counters }
     }
 
     /// The picture, to read or to change.
     pub fn picture(&self) -> MutexGuard<'_, Picture> {
-        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.picture)
     }
 
-    /// Renews the names.
-    pub fn rename(&self, snapshot: &Snapshot, cookies: Cookies) {
-        self.names.store(Arc::new(Names { people: People::of(snapshot), cookies }));
+    /// The policies, to read or to change.
+    pub fn policies(&self) -> MutexGuard<'_, Policies> {
+        locked(&self.policies)
+    }
+
+    /// Who is who.
+    pub fn people(&self) -> MutexGuard<'_, People> {
+        locked(&self.people)
     }
 
     /// A kernel event as a flow record.
     pub fn flow(&self, event: &weir_abi::Event, time_ns: u64) -> Flow {
-        let names = self.names.load();
+        let people = self.people();
         let party = |address: std::net::SocketAddr, identity| Party {
             address,
-            who: names.people.who(address.ip(), weir_model::identity::Identity(identity)),
+            who: people.who(address.ip(), weir_model::identity::Identity(identity)),
         };
         let l4 = L4 { protocol: event.protocol, tcp_flags: event.tcp_flags, icmp_type: event.icmp_type };
         let (verdict, kind) = match event.kind {
             weir_abi::EVENT_FORWARDED => (Verdict::Forwarded, FlowKind::Connection(l4)),
             weir_abi::EVENT_REDIRECTED => (Verdict::Redirected, FlowKind::Connection(l4)),
+            weir_abi::EVENT_AUDITED => (Verdict::Audited, FlowKind::Connection(l4)),
             _ => (Verdict::Dropped, FlowKind::Drop(l4)),
         };
         let ingress = event.direction == weir_abi::INGRESS;
+        let rule_id = RuleId(event.cookie);
+        let rule = self.policies().engine.book().rule(rule_id).cloned();
         Flow {
             time_ns,
             verdict,
@@ -90,7 +104,9 @@ impl View {
             source: party(events::source(event), event.source_identity),
             destination: party(events::destination(event), event.destination_identity),
             kind,
-            rule: names.cookies.origin(event.cookie).cloned(),
+            rule: rule.as_ref().map(|rule| rule.origin.clone()),
+            rule_id,
+            policy_log: rule.and_then(|rule| rule.log),
         }
     }
 
@@ -105,11 +121,16 @@ impl View {
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What `weir status` shows.
 pub fn status(view: &View, link: &Link, node: &str) -> Status {
     let picture = view.picture().clone();
     let proxy = link.proxy();
     let mut problems = picture.problems;
+    problems.extend(picture.unsaved);
     problems.extend(proxy.problems);
     if !proxy.connected {
         problems.push("no proxy is connected: L7 ports are closed unless one runs on with an older snapshot".into());
@@ -131,6 +152,7 @@ pub fn status(view: &View, link: &Link, node: &str) -> Status {
             .map(|(reason, direction, packets, _)| (reason, direction.into(), packets))
             .collect(),
         rejected: picture.rejected,
+        gaps: picture.gaps,
         ignored: picture.ignored,
         problems,
     }

@@ -25,13 +25,15 @@ pub(crate) use self::rows::{median, round};
 
 /// CPUs that may be busy with something else: about what an idle machine's daemons take.
 const OTHER_WORK: f64 = 0.1;
-const SUBJECTS: [Subject; 7] = [
+const SUBJECTS: [Subject; 9] = [
     Subject::Direct,
     Subject::Weir,
     Subject::Envoy,
     Subject::Haproxy,
     Subject::Nginx,
     Subject::PodPlain,
+    Subject::PodOpen,
+    Subject::PodL4,
     Subject::PodL7,
 ];
 

@@ -38,6 +38,10 @@ pub(crate) enum Subject {
     Nginx,
     /// From the client pod to the server pod.
     PodPlain,
+    /// The same, with weir on the node and no policy.
+    PodOpen,
+    /// The same, with weir and 1,000 rules of layers 3 and 4 for the server pod.
+    PodL4,
     /// The same, with weir and a rule on the node.
     PodL7,
     /// HAProxy as above, told to splice long responses.
@@ -63,6 +67,8 @@ pub(crate) struct Running<'a> {
     pub(crate) target: SocketAddrV4,
     /// Where weir tells what it has counted.
     admin: Option<SocketAddrV4>,
+    /// Whether requests pass the proxy, which counts them.
+    counts: bool,
     /// Taken away after the process, should it have left anything there.
     _pins: Option<Pins>,
 }
@@ -80,6 +86,8 @@ impl Subject {
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::PodPlain => "pod-plain",
+            Self::PodOpen => "pod-open",
+            Self::PodL4 => "pod-l4",
             Self::PodL7 => "pod-l7",
             Self::HaproxySplice => "haproxy-splice",
             Self::Copy => "copy",
@@ -88,12 +96,22 @@ impl Subject {
 
     /// Whether something stands between client and server.
     pub(crate) fn is_proxied(self) -> bool {
-        !matches!(self, Self::Direct | Self::PodPlain)
+        !matches!(self, Self::Direct | Self::PodPlain | Self::PodOpen | Self::PodL4)
+    }
+
+    /// From the client pod to the server pod.
+    fn is_between_pods(self) -> bool {
+        matches!(self, Self::PodPlain | Self::PodOpen | Self::PodL4 | Self::PodL7)
+    }
+
+    /// With weir on the node.
+    fn has_weir(self) -> bool {
+        matches!(self, Self::Weir | Self::PodOpen | Self::PodL4 | Self::PodL7)
     }
 
     /// The same way through the machine, with nothing in between.
     pub(crate) fn baseline(self) -> Self {
-        if matches!(self, Self::PodPlain | Self::PodL7) { Self::PodPlain } else { Self::Direct }
+        if self.is_between_pods() { Self::PodPlain } else { Self::Direct }
     }
 
     /// Whether the protocol can be spoken on both sides. nginx has no HTTP/2 towards a server, except for gRPC.
@@ -109,7 +127,7 @@ impl Subject {
     pub(crate) fn program(self, weir: &Path) -> Result<Option<PathBuf>> {
         match self {
             Self::Direct | Self::PodPlain => Ok(None),
-            Self::Weir | Self::PodL7 => {
+            Self::Weir | Self::PodOpen | Self::PodL4 | Self::PodL7 => {
                 ensure!(weir.is_file(), "{} is missing: cargo build --release", weir.display());
                 // `Command` looks a relative name without a slash up in PATH; this one is a path as it stands.
                 weir.canonicalize().map(Some).context("find the weir binary")
@@ -131,9 +149,9 @@ impl Subject {
         let listen = SocketAddrV4::new(NODE_V4, PROXY_PORT);
         let (mut from, mut target, mut pins) = (&site.outside, listen, None);
         let command = match self {
-            Self::Direct | Self::PodPlain | Self::Weir | Self::PodL7 => {
+            _ if self.has_weir() || !self.is_proxied() => {
                 target = site.server(setup.protocol);
-                if matches!(self, Self::PodPlain | Self::PodL7) {
+                if self.is_between_pods() {
                     from = &site.client.netns;
                 }
                 match self.program(weir)? {
@@ -149,8 +167,8 @@ impl Subject {
             _ => Some(self.peer_command(site, setup, weir, listen)?),
         };
         let process = command.map(|command| site.lab.spawn(self.name(), command)).transpose()?;
-        let admin = pins.is_some().then_some(ADMIN);
-        let running = Running { process, from, target, admin, _pins: pins };
+        let admin = self.has_weir().then_some(ADMIN);
+        let running = Running { process, from, target, admin, counts: self.is_proxied(), _pins: pins };
         running.wait_until_ready(self, site, setup.protocol).with_context(|| format!("subject {}", self.name()))?;
         Ok(running)
     }
@@ -198,7 +216,19 @@ fn weir_command(subject: Subject, site: &Site, setup: Setup, program: &Path, pin
     fs::create_dir_all(&manifests)?;
     fs::create_dir_all(&run)?;
     let peers = if subject == Subject::PodL7 { "fromEndpoints: [{ matchLabels: { app: client } }]" } else { "" };
-    let (template, values) = (include_str!("../peers/weir.yaml"), [("peers", peers), ("node", NODE_NAME)]);
+    let values = [("peers", peers), ("node", NODE_NAME)];
+    let template = include_str!("../peers/weir.yaml");
+    // The pods come first, then the policy.
+    let pods = template.rfind("---").map_or(template, |end| &template[..end]);
+    let many;
+    let template = match subject {
+        Subject::PodOpen => pods,
+        Subject::PodL4 => {
+            many = format!("{pods}{}", many_rules());
+            &many
+        }
+        _ => template,
+    };
     site.config("manifests/bench.yaml", template, setup.protocol, site.server(setup.protocol), &values)?;
     let mut command = site.lab.node().command(program);
     command.arg("run").arg("--manifests").arg(manifests).arg("--run-dir").arg(run).arg("--bpf-dir").arg(pins);
@@ -206,10 +236,23 @@ fn weir_command(subject: Subject, site: &Site, setup: Setup, program: &Path, pin
     Ok(command)
 }
 
+/// A policy for the server: 1,000 rules, half of them about other ports of the client's, half about other addresses; each
+/// makes an entry in the kernel. The last one is what the requests pass by.
+fn many_rules() -> String {
+    let mut text = String::from("---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: rules, ");
+    text += "namespace: bench }\nspec:\n  endpointSelector: { matchLabels: { app: server } }\n  ingress:\n";
+    let ports = |port: &str| format!("toPorts: [{{ ports: [{{ port: \"{port}\", protocol: TCP }}] }}]");
+    let client = "fromEndpoints: [{ matchLabels: { app: client } }]";
+    text.extend((0..500).map(|n| format!("  - {{ {client}, {} }}\n", ports(&(2000 + 2 * n).to_string()))));
+    let address = |n: u32| std::net::Ipv4Addr::from(u32::from(std::net::Ipv4Addr::new(198, 19, 0, 0)) + 2 * n);
+    text.extend((0..499).map(|n| format!("  - {{ fromCIDR: [{}/32], {} }}\n", address(n), ports("80"))));
+    text + &format!("  - {{ {client}, {} }}\n", ports("@server_port@"))
+}
+
 impl Running<'_> {
     /// The requests that weir says it has forwarded; `None` of any other subject.
     pub(crate) fn forwarded(&self, site: &Site) -> Result<Option<u64>> {
-        self.admin.map(|admin| forwarded(site.lab.node(), admin)).transpose().context("weir's own count")
+        self.admin.filter(|_| self.counts).map(|admin| forwarded(site.lab.node(), admin)).transpose().context("weir's own count")
     }
 
     fn wait_until_ready(&self, subject: Subject, site: &Site, protocol: Protocol) -> Result<()> {

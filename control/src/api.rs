@@ -1,11 +1,13 @@
 //! The agent's API: a unix socket on which `weir observe` and `weir status` ask.
 //!
-//! A question is one line of JSON ([`Request`]), the answer is lines of JSON: [`Status`], or one
-//! [`weir_model::flow::Flow`] after the other.
+//! A question is one line of JSON ([`Request`]), the answer is lines of JSON: [`Status`], one
+//! [`weir_model::flow::Flow`] after the other, or what is in [`shown`].
+
+pub mod shown;
 
 use std::{io, path::Path, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::{UnixListener, UnixStream},
@@ -30,7 +32,26 @@ pub enum Request {
     Status,
     /// What happened, and what happens?
     Observe(Box<Filter>),
+    /// What is in force? Answered by whoever holds the policies.
+    Show(Question),
 }
+
+/// A question about policies and what became of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Question {
+    /// All policies: a list of [`shown::ShownPolicy`].
+    Policies,
+    /// The policies of this `[Kind/][namespace/]name`: a list of [`shown::ShownPolicy`].
+    Policy(String),
+    /// A list of [`shown::ShownSelector`].
+    Selectors,
+    /// A list of [`shown::ShownIdentity`].
+    Identities,
+    /// The pod of this node with this number or `namespace/name`: a list of [`shown::ShownEndpoint`], empty or of one.
+    Endpoint(String),
+}
+
 
 /// What `weir status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +76,8 @@ pub struct Status {
     pub packets: Vec<(String, String, u64)>,
     /// Objects that were rejected.
     pub rejected: Vec<Problem>,
+    /// What policies in force say and weir does not enforce as written, and what happens instead.
+    pub gaps: Vec<Problem>,
     /// Objects that mean nothing to weir.
     pub ignored: Vec<Problem>,
     /// Everything else that is not as it should be.
@@ -99,6 +122,8 @@ pub struct Api {
     pub link: Arc<Link>,
     /// Makes a status.
     pub status: Box<dyn Fn() -> Status + Send + Sync>,
+    /// Answers a question with what it says.
+    pub show: Box<dyn Fn(&Question) -> serde_json::Result<serde_json::Value> + Send + Sync>,
 }
 
 /// Answers for ever.
@@ -124,6 +149,7 @@ async fn answer(stream: UnixStream, api: &Api) -> io::Result<()> {
     reader.read_line(&mut line).await?;
     match serde_json::from_str(&line)? {
         Request::Status => writer.write_all(&json_line(&(api.status)())?).await,
+        Request::Show(question) => writer.write_all(&json_line(&(api.show)(&question)?)?).await,
         Request::Observe(filter) => {
             // A reader that hangs up must end a follow at once, not with the next record.
             tokio::select! {
@@ -180,11 +206,11 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// The status that was asked for.
+    /// The one value that was asked for: a [`Status`], or what the [`Question`] says.
     ///
     /// # Errors
     /// If the agent hangs up, or speaks another version.
-    pub async fn status(&mut self) -> io::Result<Status> {
+    pub async fn value<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let line = self.lines.next_line().await?.ok_or_else(|| io::Error::other("the agent hung up"))?;
         Ok(serde_json::from_str(&line)?)
     }

@@ -35,6 +35,7 @@ use ipnet::IpNet;
 use weir_model::{
     endpoint::PodName,
     identity::Identity,
+    policy::{Policy, PolicyName},
     resolved::SelectorId,
     snapshot::SnapshotChange,
     wanted::{AddressOwner, KernelPolicy, PolicyId, WantedChange},
@@ -207,6 +208,20 @@ impl Engine {
     /// The numbers, to be saved before the kernel learns them.
     pub fn table(&mut self) -> &mut IdentityTable {
         &mut self.cache.table
+    }
+
+    /// A policy in force.
+    pub fn policy(&self, name: &PolicyName) -> Option<&Policy> {
+        self.rules.policy(&ObjectKey::of_policy(name))
+    }
+
+    /// The pods of this node that a policy selects, by name.
+    pub fn selected_by(&self, name: &PolicyName) -> Vec<PodName> {
+        let slots = self.rules.slots(&ObjectKey::of_policy(name));
+        let selected = self.locals.values().filter(|local| slots.iter().any(|slot| local.rules.contains(slot)));
+        let mut pods: Vec<PodName> = selected.flat_map(|local| &local.pods).map(|pod| (**pod).clone()).collect();
+        pods.sort();
+        pods
     }
 
     /// All entries of a policy of endpoints.

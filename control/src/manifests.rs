@@ -38,7 +38,7 @@ mod workload;
 use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
-use weir_model::policy::{HttpRule, Policy};
+use weir_model::policy::{HttpRule, Policy, PolicyKind, PolicyName};
 
 use self::node::{Issues, Node};
 pub use self::{
@@ -142,6 +142,18 @@ pub struct ObjectKey {
     pub namespace: String,
     /// The object's name.
     pub name: String,
+}
+
+impl ObjectKey {
+    /// That of a policy's object.
+    pub fn of_policy(policy: &PolicyName) -> Self {
+        let kind = match policy.kind {
+            PolicyKind::CiliumNetworkPolicy => Kind::CiliumNetworkPolicy,
+            PolicyKind::CiliumClusterwideNetworkPolicy => Kind::CiliumClusterwideNetworkPolicy,
+            PolicyKind::NetworkPolicy => Kind::NetworkPolicy,
+        };
+        Self { kind, namespace: policy.namespace.clone(), name: policy.name.clone() }
+    }
 }
 
 impl fmt::Display for ObjectKey {

@@ -121,6 +121,17 @@ impl People {
         self.identities.get(&identity)
     }
 
+    /// The labels of an identity; of one that nothing is known of, none.
+    pub fn labels(&self, identity: Identity) -> Arc<LabelSet> {
+        let reserved = || self.reserved.get(&identity).map(|who| &who.labels);
+        self.identities.get(&identity).map(|known| &known.labels).or_else(reserved).cloned().unwrap_or_default()
+    }
+
+    /// Every identity that a snapshot has named.
+    pub fn identities(&self) -> impl Iterator<Item = (&Identity, &KnownIdentity)> {
+        self.identities.iter()
+    }
+
     /// The pods, by number.
     pub fn pods(&self) -> impl Iterator<Item = (&EndpointId, &Arc<Pod>)> {
         self.pods.iter()

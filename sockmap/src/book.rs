@@ -227,6 +227,14 @@ impl Book {
         Some(Endpoint { slot: content.slot, flags })
     }
 
+    /// The directions in which an endpoint is denied by default.
+    pub fn default_denied(&self, endpoint: EndpointId) -> impl Iterator<Item = Direction> {
+        let policy = self.endpoints.get(&endpoint).and_then(|endpoint| self.policies.get(&endpoint.policy));
+        let flags = policy.map_or(0, |content| content.flags);
+        let denied = move |direction: &Direction| flags & flag(DEFAULT_DENY, number(*direction)) != 0;
+        [Direction::Ingress, Direction::Egress].into_iter().filter(denied)
+    }
+
     /// Who shall be behind exactly this prefix.
     pub fn address(&self, key: Prefix) -> Option<AddrInfo> {
         if key.0 == 128 && self.host.contains(&raw::ip(key.1)) {

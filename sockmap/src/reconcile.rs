@@ -222,12 +222,12 @@ impl Reconciler {
         self.enforcer.fill()
     }
 
-    /// The highest identity of a label set that the kernel knows; fresh numbers start above it when no record of them is
-    /// left.
-    pub fn highest_identity(&self) -> u32 {
+    /// The highest identities of a label set and of a prefix that the kernel knows, or 0; fresh numbers start above them.
+    pub fn highest_identities(&self) -> [u32; 2] {
         let addresses = self.enforcer.state().addresses.iter();
-        let identities = addresses.flat_map(|(_, versions)| versions.map(|info| info.identity));
-        identities.filter(|identity| *identity <= Identity::LAST_ALLOCATED.0).max().unwrap_or(0)
+        let identities: Vec<u32> = addresses.flat_map(|(_, versions)| versions.map(|info| info.identity)).collect();
+        let highest = |upto: Identity| identities.iter().copied().filter(|number| *number <= upto.0).max().unwrap_or(0);
+        [highest(Identity::LAST_ALLOCATED), highest(Identity::LAST_LOCAL)]
     }
 
     /// The highest endpoint number that the kernel knows.

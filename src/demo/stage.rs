@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use weir_control::{
-    api::{Answers, Request, ask},
+    api::{Answers, Request, Status, ask},
     hubble::Filter,
     manifests::{Object, ReadOptions, is_manifest, parse},
 };
@@ -64,7 +64,7 @@ impl Stage {
         let ready = async {
             loop {
                 if let Ok(mut answers) = ask(&self.socket(), &Request::Status).await {
-                    let status = answers.status().await?;
+                    let status: Status = answers.value().await?;
                     ensure!(status.rejected.is_empty(), "rejected: {}", status.rejected[0]);
                     if status.kernel_revision > 0 && status.proxy_revision == Some(status.revision) {
                         return Ok(());

@@ -13,6 +13,7 @@ use std::{
     sync::mpsc,
 };
 
+use weir_abi::LAYOUT;
 use weir_lab::{Lab, Wiring, wait_until};
 
 use crate::{
@@ -89,7 +90,7 @@ fn bpftool(args: &[&str]) -> serde_json::Value {
 
 /// The kernel's number of each pinned link: one per device and hook.
 fn links(lab: &Lab) -> Vec<(String, u64)> {
-    let pinned = fs::read_dir(lab.bpf_dir().join("v1/links")).expect("links are pinned").flatten();
+    let pinned = fs::read_dir(lab.bpf_dir().join(LAYOUT).join("links")).expect("links are pinned").flatten();
     let (mut links, mut programs) = (Vec::new(), BTreeSet::new());
     for pin in pinned {
         let link = bpftool(&["link", "show", "pinned", &pin.path().to_string_lossy()]);

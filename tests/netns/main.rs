@@ -2,13 +2,17 @@
 //! and removes it; without root a test says so, and in CI that is a failure.
 
 mod bypass;
+mod churn;
+mod cut;
 mod demo;
 mod edits;
 mod http1;
 mod lifecycle;
 mod manifests;
+mod modes;
 mod observe;
 mod policy;
 mod redirect;
 mod site;
 mod traffic;
+mod truth;

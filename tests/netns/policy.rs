@@ -200,8 +200,8 @@ fn a_rejected_policy_leaves_its_last_good_version_and_all_others_in_force() {
         wait_until("the rejection", SOON, counted).expect("status names what is rejected");
     };
     let broken = [
-        // A field that is not supported, an expression that does not compile, a file that is cut off.
-        one_way("p", "web", "ingress", "{fromEntities: [all]}"),
+        // A field that does not exist, an expression that does not compile, a file that is cut off.
+        one_way("p", "web", "ingress", "{fromEverybody: true}"),
         requests.replace("/a.*", "/a(["),
         requests[..requests.len() - 12].to_owned(),
     ];

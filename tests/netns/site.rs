@@ -90,6 +90,16 @@ impl Site {
         fs::remove_file(self.manifests.join(file)).expect("remove a manifest");
     }
 
+    /// As [`Self::remove`], if it is there.
+    pub fn try_remove(&self, file: &str) {
+        let _ = fs::remove_file(self.manifests.join(file));
+    }
+
+    /// Gives a file of the manifests directory another name, which may be another file's until now.
+    pub fn rename(&self, file: &str, to: &str) {
+        fs::rename(self.manifests.join(file), self.manifests.join(to)).expect("rename a manifest");
+    }
+
     /// The directory with weir's sockets.
     pub fn run_dir(&self) -> PathBuf {
         self.lab.dir().join("run")

@@ -157,10 +157,13 @@ pub(super) fn print(rows: &[Row]) {
     ];
     report::table(head, &cells.collect::<Vec<_>>());
     rows.iter().filter(|row| row.case.subject == Subject::Weir).for_each(|weir| print_bars(weir, rows));
-    for row in rows.iter().filter(|row| row.case.subject == Subject::PodL7) {
-        if let Some(plain) = find(rows, Case { workers: 0, subject: Subject::PodPlain, ..row.case }) {
-            let kept = 100.0 * row.requests_per_s / plain.requests_per_s;
-            println!("{}: {kept:.0} % of the request rate pod to pod without weir", row.case);
+    for row in rows.iter().filter(|row| row.case.subject.baseline() == Subject::PodPlain) {
+        for (baseline, what) in [(Subject::PodPlain, "without weir"), (Subject::PodOpen, "without a policy")] {
+            let found = find(rows, Case { workers: 0, subject: baseline, ..row.case });
+            if let Some(plain) = found.filter(|_| row.case.subject != baseline && row.case.subject != Subject::PodPlain) {
+                let kept = row.requests_per_s / plain.requests_per_s;
+                println!("{}: {kept:.3} of the request rate pod to pod {what}", row.case);
+            }
         }
     }
 }

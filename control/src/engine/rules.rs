@@ -174,6 +174,19 @@ impl Rules {
         self.subjects.candidates(labels).into_iter().filter(selects).collect()
     }
 
+    /// A policy in force.
+    pub(super) fn policy(&self, key: &ObjectKey) -> Option<&Policy> {
+        match &*self.policies.get(key)?.object {
+            Object::Policy(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
+    /// The rules of a policy.
+    pub(super) fn slots(&self, key: &ObjectKey) -> &[Slot] {
+        self.policies.get(key).map_or(&[], |stated| &stated.slots)
+    }
+
     /// The policy objects in force.
     pub(super) fn policies(&self) -> impl Iterator<Item = (&ObjectKey, &Policy)> {
         self.policies.iter().filter_map(|(key, stated)| match &*stated.object {

@@ -27,6 +27,19 @@ impl Numbers {
         Self { fresh, freed: VecDeque::new() }
     }
 
+    /// Has the fresh numbers below `floor` come after all others.
+    pub(super) fn raise(&mut self, floor: u32) {
+        let mut below = Vec::new();
+        self.fresh.retain_mut(|(from, to)| {
+            if *from < floor {
+                below.push((*from, (*to).min(floor - 1)));
+                *from = floor;
+            }
+            *from <= *to
+        });
+        self.fresh.extend(below);
+    }
+
     pub(super) fn take(&mut self) -> Option<u32> {
         let Some((next, last)) = self.fresh.front_mut() else { return self.freed.pop_front() };
         let number = *next;
@@ -67,6 +80,15 @@ mod tests {
         numbers.release(4);
         taken.extend((0..6).map(|_| numbers.take()));
         assert_eq!(taken, [Some(4), Some(5), Some(6), Some(1), Some(2), Some(3), Some(4), None]);
+    }
+
+    #[test]
+    fn a_raised_floor_cuts_a_stretch_in_two() {
+        let mut numbers = Numbers::new(1, 9, 8);
+        numbers.raise(4);
+        let taken: Vec<_> = (0..9).map_while(|_| numbers.take()).collect();
+        assert_eq!(taken, [8, 9, 4, 5, 6, 7, 1, 2, 3]);
+        assert!(Numbers::new(1, 9, 8).is_sound(1, 9));
     }
 
     #[test]

@@ -31,7 +31,8 @@ struct State {
 
 impl IdentityTable {
     /// Reads the table that was saved at `path`. Without a file, or with a damaged one (then with a problem), the table is
-    /// empty and numbers from `floor` on, so that no number that the kernel still knows comes to mean another label set.
+    /// empty. In any case fresh numbers are given from `floor` on, so that no number that the kernel still knows and the
+    /// file does not comes to mean another label set.
     pub fn load(path: &Path, floor: Floor) -> (Self, Option<Problem>) {
         let damaged = |reason: String| {
             let reason = format!("the state file is not usable: {reason}; all pods get new numbers");
@@ -40,7 +41,12 @@ impl IdentityTable {
         match fs::read(path) {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
                 Ok(state) => match Self::restore(state) {
-                    Ok(table) => (table, None),
+                    Ok(mut table) => {
+                        table.labels.numbers.raise(floor.identity.0);
+                        table.prefixes.numbers.raise(floor.prefix.0);
+                        table.endpoint_numbers.raise(floor.endpoint.0);
+                        (table, None)
+                    }
                     Err(reason) => damaged(reason.into()),
                 },
                 Err(error) => damaged(error.to_string()),
@@ -50,8 +56,8 @@ impl IdentityTable {
         }
     }
 
-    /// Writes the table to `path` if it changed since it was last written. It shall be called before the kernel learns the new
-    /// numbers, or a crash in between leaves numbers in the kernel that the file does not know.
+    /// Writes the table to `path` if it changed since it was last written. Numbers that the kernel learns and the file does
+    /// not, since weir ended in between, are not given again: see the floor of [`Self::load`].
     ///
     /// # Errors
     /// The file cannot be written; the old one is then untouched.

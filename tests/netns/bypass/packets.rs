@@ -142,13 +142,14 @@ fn extension_headers_hide_no_port() {
         let drops = site.flows(&["--verdict", "dropped"]);
         let of_reason = |reason: &str| {
             let hidden = |record: &&serde_json::Value| {
-                record["flow"]["drop_reason_desc"] == reason && record["flow"]["l4"]["TCP"].is_null()
+                record["flow"]["drop_reason_desc"] == reason && record["flow"]["l4"]["TCP"]["destination_port"].is_null()
             };
             drops.iter().filter(hidden).count()
         };
         of_reason("POLICY_DENIED") == 2 && of_reason("IP_FRAGMENTATION_NOT_SUPPORTED") == 1
     };
-    wait_until("the headers that hide a port to be dropped", SOON, hidden).expect("three records");
+    let waited = wait_until("the headers that hide a port to be dropped", SOON, hidden);
+    assert!(waited.is_ok(), "not three records: {:#?}", site.flows(&["--verdict", "dropped"]));
 }
 
 #[test]

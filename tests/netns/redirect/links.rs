@@ -12,7 +12,7 @@ use crate::{
 
 /// The pinned links of a device.
 fn pins(site: &Site, device: &str) -> usize {
-    let entries = fs::read_dir(site.lab.bpf_dir().join("v1/links")).into_iter().flatten();
+    let entries = fs::read_dir(site.lab.bpf_dir().join(weir_abi::LAYOUT).join("links")).into_iter().flatten();
     let of_device = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().contains(&format!("-{device}-"));
     entries.filter_map(Result::ok).filter(of_device).count()
 }
