@@ -13,13 +13,13 @@ use weir_filters::{
     http2::{self, GRPC_DENIED},
 };
 use weir_model::{
-    flow::{Flow, FlowKind, HttpFlow, HttpVersion, Verdict},
+    flow::{HttpFlow, HttpVersion, Verdict},
     resolved::{Direction, RuleOrigin},
 };
 
 use crate::{
     origin::{Ends, Origin, Side},
-    record::{Recorder, now_ns},
+    record::{Record, Recorder, now_ns},
     world::World,
 };
 
@@ -40,7 +40,7 @@ struct Unanswered {
     /// Its stream of HTTP/2; 0 with HTTP/1, where answers come in order.
     stream: u32,
     since: Instant,
-    flow: Flow,
+    record: Record,
 }
 
 /// What decided a request.
@@ -59,7 +59,9 @@ impl Session {
     /// Resolves the connection; `None` if no policy of this node has anything to do with it.
     pub fn open(world: &Arc<ArcSwap<World>>, ends: Ends, recorder: Recorder) -> Option<Self> {
         let origin = Origin::resolve(&world.load_full(), ends)?;
-        Some(Self { world: Arc::clone(world), ends, origin, recorder, unanswered: VecDeque::new() })
+        // One at a time is what HTTP/1 asks for, mostly; a queue that grows from nothing has room for four at once.
+        let unanswered = VecDeque::with_capacity(1);
+        Some(Self { world: Arc::clone(world), ends, origin, recorder, unanswered })
     }
 
     /// The connection's two ends.
@@ -102,23 +104,14 @@ impl Session {
         decided
     }
 
-    fn flow(&self, verdict: Verdict, direction: Direction, rule: Option<RuleOrigin>, http: HttpFlow) -> Flow {
-        Flow {
-            time_ns: now_ns(),
-            verdict,
-            drop_reason: None,
-            direction,
-            source: self.origin.source.clone(),
-            destination: self.origin.destination.clone(),
-            kind: FlowKind::Http(Box::new(http)),
-            rule,
-        }
+    fn record(&self, verdict: Verdict, direction: Direction, rule: Option<RuleOrigin>, http: HttpFlow) -> Record {
+        Record { time_ns: now_ns(), verdict, direction, parties: Arc::clone(&self.origin.parties), rule, http }
     }
 
     /// Records a connection that the proxy could not serve.
     pub fn failed(&self, why: &'static str) {
         let http = exchange(None, 0, Cow::Borrowed(why));
-        self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
+        self.recorder.write(self.record(Verdict::Error, Direction::Ingress, None, http));
     }
 }
 
@@ -192,8 +185,8 @@ impl Session {
         http.http_rule = decided.http_rule;
         http.headers = decided.findings.take_log();
         if decided.allowed && !unedited {
-            let flow = self.flow(Verdict::Forwarded, decided.direction, decided.rule, http);
-            self.unanswered.push_back(Unanswered { stream, since: Instant::now(), flow });
+            let record = self.record(Verdict::Forwarded, decided.direction, decided.rule, http);
+            self.unanswered.push_back(Unanswered { stream, since: Instant::now(), record });
             return Decision::Allow;
         }
         (http.status, http.grpc_status) = if is_grpc { (200, Some(GRPC_DENIED)) } else { (403, None) };
@@ -201,14 +194,14 @@ impl Session {
         if unedited {
             (verdict, http.refusal) = (Verdict::Error, Cow::Borrowed(UNEDITED));
         }
-        self.recorder.write(self.flow(verdict, decided.direction, None, http));
+        self.recorder.write(self.record(verdict, decided.direction, None, http));
         Decision::Deny
     }
 
     /// Records a request that was answered with `status` since it could not be judged, and of which no more is known.
     pub fn unreadable(&self, version: HttpVersion, status: u16, why: String) {
         let http = HttpFlow { version, ..exchange(None, status, Cow::Owned(why)) };
-        self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
+        self.recorder.write(self.record(Verdict::Error, Direction::Ingress, None, http));
     }
 
     /// Takes the oldest unanswered request of a stream.
@@ -218,21 +211,19 @@ impl Session {
     }
 
     fn answered(&mut self, stream: u32, status: u16, grpc_status: Option<u16>) {
-        let Some(Unanswered { since, mut flow, .. }) = self.take(stream) else { return };
-        if let FlowKind::Http(http) = &mut flow.kind {
-            http.status = status;
-            http.grpc_status = grpc_status;
-            // That of a gRPC call is known already.
-            if http.latency_ns == 0 {
-                http.latency_ns = nanos(since);
-            }
+        let Some(Unanswered { since, mut record, .. }) = self.take(stream) else { return };
+        record.http.status = status;
+        record.http.grpc_status = grpc_status;
+        // That of a gRPC call is known already.
+        if record.http.latency_ns == 0 {
+            record.http.latency_ns = nanos(since);
         }
-        self.recorder.write(flow);
+        self.recorder.write(record);
     }
 
     fn refuse(&self, why: String, head: Option<&RequestHead<'_>>) {
         let http = exchange(head, 400, Cow::Owned(why));
-        self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
+        self.recorder.write(self.record(Verdict::Error, Direction::Ingress, None, http));
     }
 }
 
@@ -257,8 +248,8 @@ impl http2::Judge for Session {
 
     fn stream_answering(&mut self, stream: u32) {
         let unanswered = self.unanswered.iter_mut().find(|unanswered| unanswered.stream == stream);
-        if let Some(Unanswered { since, flow: Flow { kind: FlowKind::Http(http), .. }, .. }) = unanswered {
-            http.latency_ns = nanos(*since);
+        if let Some(Unanswered { since, record, .. }) = unanswered {
+            record.http.latency_ns = nanos(*since);
         }
     }
 
@@ -267,8 +258,8 @@ impl http2::Judge for Session {
     }
 
     fn stream_reset(&mut self, stream: u32) {
-        if let Some(Unanswered { flow, .. }) = self.take(stream) {
-            self.recorder.write(flow);
+        if let Some(Unanswered { record, .. }) = self.take(stream) {
+            self.recorder.write(record);
         }
     }
 
@@ -296,8 +287,8 @@ fn nanos(since: Instant) -> u64 {
 impl Drop for Session {
     fn drop(&mut self) {
         // Forwarded, and never answered: status 0.
-        for Unanswered { flow, .. } in self.unanswered.drain(..) {
-            self.recorder.write(flow);
+        for Unanswered { record, .. } in self.unanswered.drain(..) {
+            self.recorder.write(record);
         }
     }
 }

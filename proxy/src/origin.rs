@@ -5,7 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use weir_filters::http::{Effect, PortRules};
 use weir_model::{flow::Party, identity::Identity, resolved::Direction};
 
-use crate::world::{Policy, World};
+use crate::{
+    record::Parties,
+    world::{Policy, World},
+};
 
 /// The two ends of a connection, as the application sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +41,8 @@ impl Side {
 pub struct Origin {
     /// The snapshot.
     world: Arc<World>,
-    /// The client.
-    pub source: Party,
-    /// The server.
-    pub destination: Party,
+    /// Client and server.
+    pub parties: Arc<Parties>,
     /// The client's egress rules, if enforced here.
     pub egress: Option<Side>,
     /// The server's ingress rules, if enforced here.
@@ -72,7 +73,8 @@ impl Origin {
         let egress = side(Direction::Egress, client, destination.who.identity);
         let ingress = side(Direction::Ingress, server, source.who.identity);
         let effect = [&egress, &ingress].into_iter().flatten().map(Side::effect).max().unwrap_or_default();
-        Some(Self { world: Arc::clone(world), source, destination, egress, ingress, effect })
+        let parties = Arc::new(Parties { source, destination });
+        Some(Self { world: Arc::clone(world), parties, egress, ingress, effect })
     }
 
     /// Whether it was resolved under this very snapshot.
