@@ -3,10 +3,11 @@
 //! Here bytes pass as they came. Rules that edit headers need [`crate::terminate`]: a connection that is opened under such
 //! rules goes there, and one that finds itself under them later [must leave](Session::must_leave).
 
-use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use smol_str::SmolStr;
+use tokio::time::Instant;
 use weir_filters::{
     connection,
     http::{self, Decision, Edit, Effect, Findings, Judgement, RequestHead, ResponseHead},
@@ -28,10 +29,12 @@ const RECORDED: usize = 4 << 10;
 
 /// The judge of one connection.
 pub struct Session {
-    world: Arc<ArcSwap<World>>,
+    world: Cache<Arc<ArcSwap<World>>, Arc<World>>,
     ends: Ends,
     origin: Origin,
     recorder: Recorder,
+    /// The last look at the clock, for who comes next and needs no other.
+    looked: Option<Instant>,
     /// Forwarded requests whose response has not come, oldest first.
     unanswered: VecDeque<Unanswered>,
 }
@@ -58,10 +61,11 @@ const UNEDITED: &str = "the policy edits its headers, which it did not when the 
 impl Session {
     /// Resolves the connection; `None` if no policy of this node has anything to do with it.
     pub fn open(world: &Arc<ArcSwap<World>>, ends: Ends, recorder: Recorder) -> Option<Self> {
-        let origin = Origin::resolve(&world.load_full(), ends)?;
+        let mut world = Cache::new(Arc::clone(world));
+        let origin = Origin::resolve(world.load(), ends)?;
         // One at a time is what HTTP/1 asks for, mostly; a queue that grows from nothing has room for four at once.
         let unanswered = VecDeque::with_capacity(1);
-        Some(Self { world: Arc::clone(world), ends, origin, recorder, unanswered })
+        Some(Self { world, ends, origin, recorder, looked: None, unanswered })
     }
 
     /// The connection's two ends.
@@ -74,13 +78,22 @@ impl Session {
         &self.recorder
     }
 
+    fn look(&mut self) -> Instant {
+        *self.looked.insert(Instant::now())
+    }
+
+    /// When the clock was last looked at, if it was since this was last asked.
+    pub fn take_looked(&mut self) -> Option<Instant> {
+        self.looked.take()
+    }
+
     /// Takes a changed snapshot into account. False if the connection is nobody's business any more: deny then.
     fn renew(&mut self) -> bool {
         let world = self.world.load();
-        if self.origin.is_of(&world) {
+        if self.origin.is_of(world) {
             return true;
         }
-        match Origin::resolve(&world, self.ends) {
+        match Origin::resolve(world, self.ends) {
             Some(origin) => {
                 self.origin = origin;
                 true
@@ -186,7 +199,8 @@ impl Session {
         http.headers = decided.findings.take_log();
         if decided.allowed && !unedited {
             let record = self.record(Verdict::Forwarded, decided.direction, decided.rule, http);
-            self.unanswered.push_back(Unanswered { stream, since: Instant::now(), record });
+            let since = self.look();
+            self.unanswered.push_back(Unanswered { stream, since, record });
             return Decision::Allow;
         }
         (http.status, http.grpc_status) = if is_grpc { (200, Some(GRPC_DENIED)) } else { (403, None) };
@@ -216,7 +230,7 @@ impl Session {
         record.http.grpc_status = grpc_status;
         // That of a gRPC call is known already.
         if record.http.latency_ns == 0 {
-            record.http.latency_ns = nanos(since);
+            record.http.latency_ns = nanos(self.look() - since);
         }
         self.recorder.write(record);
     }
@@ -247,9 +261,10 @@ impl http2::Judge for Session {
     }
 
     fn stream_answering(&mut self, stream: u32) {
+        let now = self.look();
         let unanswered = self.unanswered.iter_mut().find(|unanswered| unanswered.stream == stream);
         if let Some(Unanswered { since, record, .. }) = unanswered {
-            record.http.latency_ns = nanos(*since);
+            record.http.latency_ns = nanos(now - *since);
         }
     }
 
@@ -267,8 +282,8 @@ impl http2::Judge for Session {
         self.refuse(refusal.to_string(), head);
     }
 
-    fn now(&mut self) -> Instant {
-        Instant::now()
+    fn now(&mut self) -> std::time::Instant {
+        self.look().into_std()
     }
 }
 
@@ -280,8 +295,8 @@ impl connection::Judge for Session {
     }
 }
 
-fn nanos(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Session {

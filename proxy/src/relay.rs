@@ -233,8 +233,9 @@ impl Relay {
                     break;
                 }
             }
+            let looked = self.session.take_looked();
             if std::mem::take(&mut self.flags.moved) {
-                self.clock.touch();
+                self.clock.touch(looked);
             }
             match self.clock.poll(&common.timeouts, cx) {
                 Poll::Pending => return Poll::Pending,
