@@ -140,6 +140,9 @@ pub struct ProxyOptions {
     /// Flow records that each worker keeps.
     #[arg(long, default_value_t = 4096)]
     pub flows: usize,
+    /// Name the rule that denies a request, or that it is the default, in the header x-weir-policy of the answer.
+    #[arg(long)]
+    pub explain_denials: bool,
 }
 
 impl ProxyOptions {
@@ -154,6 +157,7 @@ impl ProxyOptions {
             },
             flows: self.flows.max(1),
             drain: Duration::from_secs(self.drain),
+            explain: self.explain_denials,
         }
     }
 }
@@ -163,6 +167,8 @@ impl ProxyOptions {
 pub enum Format {
     /// One line per record, to read.
     Compact,
+    /// The same, with the number of the rule that decided, and its log value.
+    Wide,
     /// One JSON object per line, as Hubble's.
     Json,
 }

@@ -21,6 +21,7 @@ pub async fn observe(options: &ObserveOptions) -> anyhow::Result<()> {
     while let Some(flow) = answers.flow().await? {
         let written = match options.output {
             Format::Compact => writeln!(out, "{}", hubble::compact(&flow)),
+            Format::Wide => writeln!(out, "{}", hubble::wide(&flow)),
             Format::Json => writeln!(out, "{}", hubble::to_json(&flow, &node)),
         };
         match written.and_then(|()| out.flush()) {

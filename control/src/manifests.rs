@@ -109,12 +109,6 @@ impl Kind {
         }
     }
 
-    /// Whether `version` is of the same API, whichever version; what has none is taken for it.
-    fn is_of_api(self, version: Option<&str>) -> bool {
-        let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
-        version.is_none_or(|version| self.api_versions().iter().any(|own| group(own) == group(version)))
-    }
-
     fn is_namespaced(self) -> bool {
         !matches!(self, Self::Namespace | Self::CiliumCIDRGroup | Self::CiliumClusterwideNetworkPolicy)
     }
@@ -129,6 +123,14 @@ const POLICIES_OF_OTHERS: [&str; 7] = [
     "BaselineAdminNetworkPolicy",
     "AuthorizationPolicy",
     "PeerAuthentication",
+];
+
+/// Kinds of other APIs, by group, that have the name of one that is read.
+const NAMESAKES: [(&str, &str); 4] = [
+    ("Service", "serving.knative.dev"),
+    ("NetworkPolicy", "projectcalico.org"),
+    ("NetworkPolicy", "crd.projectcalico.org"),
+    ("NetworkPolicy", "crd.antrea.io"),
 ];
 
 /// What makes an object the same object; `namespace` is empty for cluster-wide kinds.
@@ -259,9 +261,18 @@ impl Reader<'_> {
         if kind == "List" && lists_allowed {
             return self.list(root);
         }
-        let known = Kind::ALL.into_iter().find(|known| known.name() == kind && known.is_of_api(version.as_deref()));
-        let Some(kind) = known else {
-            return self.unknown(&kind, version.as_deref().unwrap_or_default(), root);
+        // A kind of weir's in a wrong version is weir's all the same: its last good version stays.
+        let group = version.as_deref().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group);
+        let is_anothers = NAMESAKES.contains(&(kind.as_str(), group));
+        let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind && !is_anothers) else {
+            return match names::meant(&kind, Kind::ALL.map(Kind::name)) {
+                // It may be an object that has a good version, whose name is not to be trusted either.
+                Some(known) if !is_anothers => {
+                    let reason = format!("is {}; did you mean {known}?", names::quote(&kind));
+                    self.unreadable(Reading::SomeUnnamed, "kind", reason);
+                }
+                _ => self.unknown(&kind, version.as_deref().unwrap_or_default(), root),
+            };
         };
         match self.key(kind, root) {
             Ok(key) => self.keyed(key, version.as_deref(), root),

@@ -199,6 +199,15 @@ pub fn reopen(ctx: SkLookupContext) -> u32 {
     SK_PASS
 }
 
+/// What is known of a packet before policy is asked.
+#[derive(Clone, Copy)]
+pub struct Case {
+    source: AddrInfo,
+    destination: AddrInfo,
+    owner: Owner,
+    known: Known,
+}
+
 /// The second half of a packet's way, the same for pods and for outside.
 #[inline(always)]
 fn decide(
@@ -240,12 +249,15 @@ fn decide(
             question = policy::Question::new(packet, source, destination, true);
         }
     }
+    let case = Case { source: *source, destination: *destination, owner, known };
+    let Some(case) = maps::settle(&maps::CASE, 0, case) else { return TC_ACT_SHOT };
+    let Case { source, destination, owner, known } = case;
     let verdict = policy::judge(epoch, question);
     let policy::Verdict { direction, cookie, .. } = verdict;
     match verdict.action {
-        PASS if known == Known::Reply => TCX_NEXT,
+        PASS if *known == Known::Reply => TCX_NEXT,
         PASS => {
-            let new = known == Known::New && (source.endpoint | destination.endpoint) != 0;
+            let new = *known == Known::New && (source.endpoint | destination.endpoint) != 0;
             if new && verdict.audited {
                 record::count(ctx, COUNT_AUDITED, verdict.audit_direction);
                 record::audited(packet, source, destination, verdict.audit_direction, verdict.audit_cookie);
@@ -255,7 +267,7 @@ fn decide(
                 && packet.is_syn()
                 && !packet.piece
                 && proxy::listens(packet)
-                && let Ok(action) = proxy::accept(ctx, iface, packet, owner)
+                && let Ok(action) = proxy::accept(ctx, iface, packet, *owner)
             {
                 record::count(ctx, COUNT_REDIRECTED, direction);
                 record::redirected(packet, source, destination, direction, cookie);
@@ -274,7 +286,7 @@ fn decide(
         REDIRECT if packet.piece => deny(ctx, packet, source, destination, direction, drop::FRAGMENT, cookie),
         // A packet of a connection that was open before a rule for requests came gets a reset from the listener, in
         // either direction: it must not go past the proxy, and shall not hang.
-        REDIRECT => match proxy::accept(ctx, iface, packet, owner) {
+        REDIRECT => match proxy::accept(ctx, iface, packet, *owner) {
             Ok(action) => {
                 if packet.is_syn() {
                     record::count(ctx, COUNT_REDIRECTED, direction);

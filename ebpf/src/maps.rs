@@ -12,6 +12,7 @@ use weir_abi::{
 };
 
 use crate::{
+    Case,
     packet::Packet,
     policy::{Question, Verdict},
 };
@@ -51,6 +52,10 @@ pub static PACKET: PerCpuArray<Packet> = PerCpuArray::with_max_entries(1, 0);
 /// What it asks policy.
 #[map]
 pub static QUESTION: PerCpuArray<Question> = PerCpuArray::with_max_entries(1, 0);
+
+/// Who its ends are, and whose the exchange is.
+#[map]
+pub static CASE: PerCpuArray<Case> = PerCpuArray::with_max_entries(1, 0);
 
 /// What the two sides' policies say to it, by direction.
 #[map]

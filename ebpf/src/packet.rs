@@ -359,7 +359,8 @@ impl Packet {
     #[inline(always)]
     pub fn is_neighbour_discovery(&self) -> bool {
         match self.icmp_type {
-            _ if self.protocol != ICMPV6 || !self.v6 || self.invalid => false,
+            // In pieces it is not (RFC 6980).
+            _ if self.protocol != ICMPV6 || !self.v6 || self.invalid || self.piece => false,
             130..=132 | 143 => self.hop_limit == 1,
             133..=137 => self.hop_limit == 255,
             _ => false,

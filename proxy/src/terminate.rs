@@ -133,10 +133,15 @@ impl Drop for Connection {
 }
 
 /// Serves a client's connection to its end. The caller's task is to be woken when the drain begins.
-pub async fn serve(client: TcpStream, session: Session, common: Rc<Common>) -> End {
-    let first = match first_bytes(&client, &common).await {
+pub async fn serve(client: TcpStream, mut session: Session, common: Rc<Common>) -> End {
+    let first = match first_bytes(&client, &mut session, &common).await {
         Ok(first) => first,
-        Err(end) => return end,
+        Err(end) => {
+            if end == End::Cut {
+                socket::reset_on_close(&client);
+            }
+            return end;
+        }
     };
     if first.is_empty() {
         return End::Finished;
@@ -180,13 +185,14 @@ pub async fn serve(client: TcpStream, session: Session, common: Rc<Common>) -> E
 }
 
 /// Reads until the version is known; nothing if the client ends before, or the proxy.
-async fn first_bytes(client: &TcpStream, common: &Common) -> Result<Vec<u8>, End> {
+async fn first_bytes(client: &TcpStream, session: &mut Session, common: &Common) -> Result<Vec<u8>, End> {
     let mut readable = pin!(timeout(common.timeouts.idle.max(SHORTEST_TICK), client.readable()));
     let begun = poll_fn(|cx| match readable.as_mut().poll(cx) {
-        Poll::Pending if common.drain.is_on() => Poll::Ready(None),
-        polled => polled.map(Some),
+        Poll::Pending if common.drain.is_on() => Poll::Ready(Ok(None)),
+        Poll::Pending if session.course(false) == Course::Cut => Poll::Ready(Err(End::Cut)),
+        polled => polled.map(|begun| Ok(Some(begun))),
     });
-    match begun.await {
+    match begun.await? {
         None => return Ok(Vec::new()),
         Some(Ok(readable)) => readable.map_err(|_| End::ClientReset)?,
         Some(Err(_)) => return Err(End::TimedOut),

@@ -52,6 +52,8 @@ pub struct Book {
     host: BTreeSet<IpAddr>,
     last_slot: u32,
     started: bool,
+    /// Addresses are missing in the map, so nobody is known to be the world.
+    blind: bool,
 }
 
 /// Where what is wanted may differ from what is there.
@@ -231,7 +233,22 @@ impl Book {
             return Some(AddrInfo { identity: Identity::HOST.0, endpoint: 0 });
         }
         let told = self.addresses.get(&key).copied();
-        told.or_else(|| worlds().find(|(world, _)| *world == key).map(|(_, info)| info))
+        let known = told.or_else(|| worlds().find(|(world, _)| *world == key).map(|(_, info)| info));
+        known.map(|info| self.seen(info))
+    }
+
+    /// While addresses are missing, their owners would be taken for the world; then nobody is, but somebody unknown, whom
+    /// only rules about everybody allow.
+    fn seen(&self, info: AddrInfo) -> AddrInfo {
+        let world = [Identity::WORLD_IPV4.0, Identity::WORLD_IPV6.0].contains(&info.identity);
+        if self.blind && world { AddrInfo::default() } else { info }
+    }
+
+    /// Notes whether addresses are missing in the map. Returns what that touches.
+    pub fn set_blind(&mut self, blind: bool) -> Touched {
+        let changes = std::mem::replace(&mut self.blind, blind) != blind;
+        let addresses = if changes { worlds().map(|(key, _)| key).collect() } else { BTreeSet::new() };
+        Touched { addresses, ..Touched::default() }
     }
 
     /// Who is behind the longest prefix that holds this one, without it.
@@ -242,7 +259,8 @@ impl Book {
             |(world, _): &(Prefix, AddrInfo)| world.0 <= shorter && crate::lpm::masked(&key.1, world.0) == world.1;
         let world = worlds().filter(held).map(|(world, info)| (world.0, info));
         // Of two with the same length, what was told.
-        world.chain(told).max_by_key(|(length, _)| *length).map(|(_, info)| info).unwrap_or_default()
+        let found = world.chain(told).max_by_key(|(length, _)| *length);
+        found.map(|(_, info)| self.seen(info)).unwrap_or_default()
     }
 
     /// Notes whether the kernel has taken a policy's entries. Returns what that touches.

@@ -15,6 +15,7 @@ use crate::{
     book::{Book, Touched},
     cut::Concerned,
     kernel::{Fill, Kernel},
+    lpm::Prefix,
     plan::{Action, Plan, plan, too_large},
     state::State,
 };
@@ -83,8 +84,9 @@ impl Enforcer {
     /// Tries again what has failed.
     pub fn retry(&mut self) -> Done {
         self.finish();
+        self.errors.clear();
+        let mut touched = std::mem::take(&mut self.failed);
         let refused = self.book.policies().iter().filter(|(_, content)| content.refused).map(|(id, _)| *id);
-        let mut touched = Touched::default();
         for id in refused.collect::<Vec<_>>() {
             touched.extend(self.book.refuse(id, false));
         }
@@ -167,8 +169,37 @@ impl Enforcer {
     }
 
     fn bring(&mut self, mut touched: Touched) -> Done {
-        touched.extend(std::mem::take(&mut self.failed));
-        self.errors.clear();
+        self.finish();
+        touched.extend(self.unsettled());
+        for key in &touched.addresses {
+            self.failed.addresses.remove(key);
+        }
+        for number in &touched.endpoints {
+            self.failed.endpoints.remove(number);
+        }
+        let mut done = self.settle(touched);
+        let missing = self
+            .failed
+            .addresses
+            .iter()
+            .any(|key| self.book.address(*key).is_some() && self.state.addresses.get(key).is_none());
+        let touched = self.book.set_blind(missing);
+        if !touched.is_empty() {
+            let more = self.settle(touched);
+            done = Done { writes: done.writes + more.writes, switched: done.switched || more.switched };
+        }
+        done
+    }
+
+    /// What has failed, of which the version that is not in force may be anything: it must not come into force with what
+    /// is about to be changed.
+    fn unsettled(&self) -> Touched {
+        let differ = |key: &&Prefix| self.state.addresses.get(key).is_some_and(|versions| versions[0] != versions[1]);
+        let addresses = self.failed.addresses.iter().filter(differ).copied().collect();
+        Touched { addresses, endpoints: self.failed.endpoints.clone(), ..Touched::default() }
+    }
+
+    fn settle(&mut self, mut touched: Touched) -> Done {
         self.finish();
         for id in too_large(&self.book, &self.state, &touched, self.kernel.policy_capacity()) {
             touched.extend(self.refuse(id));
@@ -242,9 +273,7 @@ impl Enforcer {
 
     fn note(&mut self, action: &Action, error: &Error) {
         let hint = match action {
-            Action::PutAddress(..) => {
-                "; an address that it does not hold is taken for the world's: raise --max-addresses"
-            }
+            Action::PutAddress(..) => "; until it holds all addresses nobody is the world: raise --max-addresses",
             Action::PutEndpoint(..) => "; nothing passes to or from a pod that it does not hold",
             _ => "",
         };

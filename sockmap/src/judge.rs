@@ -65,7 +65,12 @@ impl State {
             _ if egress.cookie == 0 => ingress,
             _ => egress,
         };
-        Judgement { show: egress.show || ingress.show, audited: egress.audited.or(ingress.audited), ..decides }
+        let passes = decides.outcome == Outcome::Pass;
+        Judgement {
+            show: passes && (egress.show || ingress.show),
+            audited: egress.audited.or(ingress.audited).filter(|_| passes),
+            ..decides
+        }
     }
 
     /// Whether an end of the exchange is a pod of this node.

@@ -2,12 +2,14 @@
 //!
 //! The agent's way through this crate:
 //! [`probe`] (can this kernel do it) → [`pins`] (where things stay) → [`kernel`] (load the programs, open the maps) →
-//! [`netlink`] (what devices there are) → [`topology`] (which device is whose) → [`plan`] (what differs from what is
-//! wanted) → [`reconcile`] (do it) → [`events`] and [`counters`] (what happened). [`routing`] keeps the one routing rule.
-//! The proxy uses [`listeners`] and [`leftover`] only. [`cleanup`] removes every trace.
+//! [`book`] (what is wanted) → [`plan`] (what to write where that differs from what the kernel has, [`state`]) →
+//! [`enforce`] (write it) → [`netlink`] (what devices there are) → [`topology`] (which device is whose) → [`reconcile`]
+//! (all of this, change by change) → [`cut`] and [`cutter`] (end what is denied now) → [`events`], [`counters`] and [`dump`]
+//! (what happened, what is there). [`routing`] keeps the one routing rule. The proxy uses [`listeners`] and [`leftover`]
+//! only. [`sockets`] ends sockets in any namespace, which [`namespaces`] finds. [`cleanup`] removes every trace.
 //!
-//! What we want ([`weir_model::wanted::Wanted`]) and what the kernel has ([`plan::State`]) are two types; the difference
-//! is a list of [`plan::Action`]s, in an order that never opens a hole.
+//! [`plan`] and [`judge`] are pure: what a plan does to packets between any two writes is tested without a kernel
+//! (`tests/plan.rs`), and that the kernel says the same with one (`tests/kernel`).
 
 pub mod book;
 pub mod cleanup;

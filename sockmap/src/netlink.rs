@@ -132,7 +132,7 @@ impl Netlink {
     }
 
     /// The device that packets to `address` leave by; `None` for the node's own addresses and without a route.
-    async fn route(&self, address: IpAddr) -> Result<Option<u32>, Error> {
+    pub(crate) async fn route(&self, address: IpAddr) -> Result<Option<u32>, Error> {
         let message: RouteMessage = match address {
             IpAddr::V4(v4) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(v4, 32).build(),
             IpAddr::V6(v6) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(v6, 128).build(),

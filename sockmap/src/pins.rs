@@ -1,4 +1,5 @@
-//! Where maps and links are pinned: `<bpf dir>/v1/maps/<map>` and `<bpf dir>/v1/links/<ifindex>-<device>-<hook>`.
+//! Where maps and links are pinned: `<bpf dir>/v2/maps/<map>` and `<bpf dir>/v2/links/<ifindex>-<device>-<hook>`, where
+//! v2 is `weir_abi::LAYOUT`.
 
 use std::{
     fs,
@@ -80,17 +81,39 @@ impl Pins {
     /// # Errors
     /// If a pin cannot be removed.
     pub fn remove(&self) -> Result<(), Error> {
-        for directory in [self.links(), self.maps()] {
-            let Ok(entries) = fs::read_dir(&directory) else { continue };
-            for entry in entries.filter_map(Result::ok) {
-                fs::remove_file(entry.path()).map_err(|e| Error::pin("remove pin", entry.path(), e))?;
-            }
+        for layout in self.layouts() {
+            remove_layout(&layout)?;
         }
         if self.root.exists() {
             fs::remove_dir_all(&self.root).map_err(|e| Error::pin("remove directory", &self.root, e))?;
         }
         Ok(())
     }
+
+    /// Removes what a weir with another layout has pinned, and so its programs; to be called once there are new ones in
+    /// their place.
+    ///
+    /// # Errors
+    /// If a pin cannot be removed.
+    pub fn remove_other_layouts(&self) -> Result<(), Error> {
+        let own = self.root.join(weir_abi::LAYOUT);
+        self.layouts().iter().filter(|layout| **layout != own).try_for_each(|layout| remove_layout(layout))
+    }
+
+    fn layouts(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().filter_map(Result::ok);
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    }
+}
+
+fn remove_layout(layout: &Path) -> Result<(), Error> {
+    for directory in [layout.join("links"), layout.join("maps")] {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries.filter_map(Result::ok) {
+            fs::remove_file(entry.path()).map_err(|e| Error::pin("remove pin", entry.path(), e))?;
+        }
+    }
+    fs::remove_dir_all(layout).map_err(|e| Error::pin("remove directory", layout, e))
 }
 
 fn is_bpffs(path: &Path) -> bool {

@@ -13,7 +13,7 @@ use crate::{
     cutter::{Cuts, Cutter},
     enforce::{Done, Enforcer},
     kernel::{Fill, Kernel},
-    netlink::{Link, Netlink},
+    netlink::{Facts, Kind, Netlink},
     plan::{Action, Device, Hook, plan_devices},
     routing, topology,
 };
@@ -35,7 +35,8 @@ pub struct Reconciler {
     enforcer: Enforcer,
     netlink: Netlink,
     attached: BTreeMap<u32, Device>,
-    links: BTreeMap<u32, Link>,
+    /// What netlink said when it was last asked for everything, and of pods that came since.
+    facts: Facts,
     cutter: Cutter,
     /// What was wrong with the devices when they were last looked at.
     problems: Vec<String>,
@@ -49,9 +50,9 @@ impl Reconciler {
     pub async fn start(kernel: Kernel, netlink: Netlink) -> Result<Self, Error> {
         routing::ensure(&netlink).await?;
         let cutter = Cutter::open(kernel.pins())?;
-        let (attached, links) = (BTreeMap::new(), BTreeMap::new());
+        let (attached, facts) = (BTreeMap::new(), Facts::default());
         let enforcer = Enforcer::new(kernel)?;
-        let mut reconciler = Self { enforcer, netlink, attached, links, cutter, problems: Vec::new() };
+        let mut reconciler = Self { enforcer, netlink, attached, facts, cutter, problems: Vec::new() };
         reconciler.start_handover().await?;
         reconciler.enforcer.kernel().attach_lookup()?;
         Ok(reconciler)
@@ -64,7 +65,7 @@ impl Reconciler {
     pub async fn change(&mut self, change: &WantedChange) -> Result<Report, Error> {
         let mut done = self.enforcer.change(change);
         if !change.endpoints.is_empty() {
-            done.writes += self.look_at_devices().await?.writes;
+            done.writes += self.look_at_pods(change).await?.writes;
         }
         Ok(self.report(&done))
     }
@@ -105,7 +106,7 @@ impl Reconciler {
         let concerned = self.enforcer.take_concerned();
         if !concerned.is_empty() {
             let state = self.enforcer.state();
-            self.cutter.cut(&self.netlink, state, &self.links, &self.attached, &concerned).await?;
+            self.cutter.cut(&self.netlink, state, &self.facts.links, &self.attached, &concerned).await?;
         }
         Ok(self.report(&Done::default()))
     }
@@ -125,25 +126,50 @@ impl Reconciler {
         kernel.attach(link.ifindex, &link.name, Hook::FromPort)
     }
 
-    /// Asks netlink for everything, and makes devices, programs and the node's addresses so.
+    /// Asks netlink where the pods of a change are; for everything only if one is not at a veth that is known.
+    async fn look_at_pods(&mut self, change: &WantedChange) -> Result<Done, Error> {
+        for address in change.endpoints.values().flatten().flat_map(|endpoint| &endpoint.addresses) {
+            let ifindex = self.netlink.route(*address).await?;
+            let link = ifindex.and_then(|ifindex| self.facts.links.get(&ifindex));
+            match link.filter(|link| link.kind == Kind::Veth) {
+                Some(link) => drop(self.facts.routes.insert(*address, link.ifindex)),
+                None => return self.look_at_devices().await,
+            }
+        }
+        if self.facts.links.is_empty() {
+            return self.look_at_devices().await;
+        }
+        Ok(self.make_devices())
+    }
+
+    /// Asks netlink for everything.
     async fn look_at_devices(&mut self) -> Result<Done, Error> {
         let endpoints = self.enforcer.book().endpoints();
         let pods: Vec<_> = endpoints.values().flat_map(|endpoint| endpoint.addresses.iter().copied()).collect();
-        let facts = self.netlink.facts(pods).await?;
-        let topology = topology::resolve(self.enforcer.book().endpoints(), &facts);
-        let mut done = self.enforcer.hosts(&facts.host_addresses);
+        self.facts = self.netlink.facts(pods).await?;
+        let mut done = self.enforcer.hosts(&self.facts.host_addresses);
+        done.writes += self.make_devices().writes;
+        Ok(done)
+    }
+
+    /// Makes devices and programs as the facts have them.
+    fn make_devices(&mut self) -> Done {
+        let topology = topology::resolve(self.enforcer.book().endpoints(), &self.facts);
         self.problems.clone_from(&topology.problems);
-        self.links = facts.links;
-        for action in plan_devices(self.enforcer.state(), &topology, &self.attached) {
-            if let Action::Attach(ifindex, ..) = &action {
+        let actions = plan_devices(self.enforcer.state(), &topology, &self.attached);
+        for action in &actions {
+            if let Action::Attach(ifindex, ..) = action {
                 self.attached.remove(ifindex);
             }
-            done.writes += 1;
-            if let Err(error) = self.act(&action, &topology.devices) {
+            if let Err(error) = self.act(action, &topology.devices) {
                 self.problems.push(error.to_string());
             }
         }
-        Ok(done)
+        // Programs of another layout have run beside the new ones up to here.
+        if let Err(error) = self.enforcer.kernel().pins().remove_other_layouts() {
+            self.problems.push(error.to_string());
+        }
+        Done { writes: actions.len(), switched: false }
     }
 
     fn act(&mut self, action: &Action, devices: &BTreeMap<u32, Device>) -> Result<(), Error> {

@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use aya::maps::MapData;
 use weir_lab::{Lab, Pod, PodSpec, Wiring, in_netns};
 use weir_model::{
     endpoint::{EndpointId, PodName},
@@ -150,6 +152,11 @@ fn what_is_denied_now_is_cut_at_both_ends() {
         Err(error @ Error::NoObject) => return eprintln!("SKIPPED: {error}"),
         loaded => loaded.expect("load the programs"),
     };
+    // Of another version, which had another layout.
+    let other = lab.bpf_dir().join("v1");
+    fs::create_dir_all(other.join("maps")).expect("create a directory");
+    let old = MapData::from_pin(pins.maps().join("EPOCH")).expect("open a map");
+    old.pin(other.join("maps/EPOCH")).expect("pin it");
     in_netns(lab.node(), || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -157,6 +164,7 @@ fn what_is_denied_now_is_cut_at_both_ends() {
             let mut reconciler = Reconciler::start(kernel, netlink).await.expect("start");
             let report = reconciler.change(&everything(&[(&client, 1), (&web, 2)])).await.expect("change");
             assert_eq!(report.problems, [""; 0]);
+            assert!(!other.exists(), "what another version has pinned");
             reconciler.tend().await.expect("tend");
             for address in [IpAddr::from(web.v4.expect("v4")), IpAddr::from(web.v6.expect("v6"))] {
                 let to = |port| SocketAddr::new(address, port);

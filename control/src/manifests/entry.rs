@@ -14,16 +14,22 @@ use super::{
 pub(super) fn entry(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> RuleEntry {
     node.check_fields(context.shape(), issues);
     let mut entry = RuleEntry { requires: requires(node, context, issues), ..RuleEntry::default() };
-    let mut named = if entry.requires.is_empty() { None } else { Some(requires_field(context)) };
+    let mut named = None;
     for kind in &Kind::ALL {
         let field = kind.field(context.direction).filter(|field| context.shape().fields.contains(field));
         let Some(list) = field.and_then(|field| node.child(field)) else { continue };
         let elements = list.elements(issues);
-        if !elements.is_empty() {
-            one_kind(&mut named, kind, &list, context, issues);
+        if let (Some(other), false) = (named, elements.is_empty()) {
+            let reason = format!("stands beside {other}; an entry has one kind of peers, write two entries");
+            issues.problem(list.path(), reason);
         }
+        named = named.or(field.filter(|_| !elements.is_empty()));
         let read = elements.iter().filter_map(|element| (kind.read)(element, context, issues));
         entry.peers.get_or_insert_default().extend(read);
+    }
+    if !entry.requires.is_empty() {
+        // What is required of peers names none.
+        entry.peers.get_or_insert_default();
     }
     entry.ports = node.child("toPorts").map(|list| {
         let elements = list.elements(issues);
@@ -36,35 +42,12 @@ pub(super) fn entry(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues)
     entry
 }
 
-/// Refuses a second kind of peers; `requires` stands beside endpoints only.
-fn one_kind(
-    named: &mut Option<&'static str>,
-    kind: &'static Kind,
-    list: &Node<'_>,
-    context: &Context<'_>,
-    issues: &mut Issues,
-) {
-    let own = kind.field(context.direction).unwrap_or_default();
-    match *named {
-        Some(other) if other == requires_field(context) && kind.is_endpoints() => {}
-        Some(other) => {
-            let reason = format!("stands beside {other}; an entry has one kind of peers, write two entries");
-            issues.problem(list.path(), reason);
-        }
-        None => {}
-    }
-    *named = Some(own);
-}
-
-fn requires_field(context: &Context<'_>) -> &'static str {
-    match context.direction {
+fn requires(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> Vec<Selector> {
+    let field = match context.direction {
         Direction::Ingress => "fromRequires",
         Direction::Egress => "toRequires",
-    }
-}
-
-fn requires(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> Vec<Selector> {
-    let Some(list) = node.child(requires_field(context)) else { return Vec::new() };
+    };
+    let Some(list) = node.child(field) else { return Vec::new() };
     let elements = list.elements(issues);
     if !elements.is_empty() && !context.options.requires {
         let reason = "is refused, as Cilium does since 1.19; add its labels to each selector of the entry's endpoints, or ask for \

@@ -33,7 +33,7 @@ impl Shape {
         if let Some((_, remedy)) = self.elsewhere.iter().find(|(other, _)| *other == name) {
             return Err(format!("{} has no {name}; {remedy}", self.what));
         }
-        let hint = match self.fields.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+        let hint = match names::meant(name, self.fields.iter().copied()) {
             Some(known) => format!("did you mean {known}?"),
             None => format!("check its spelling, or remove it; {} takes {}", self.what, self.fields.join(", ")),
         };

@@ -27,6 +27,31 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
+/// The known name that `text` may have been meant for: spelled with other capitals, or one letter wrong, two in a long name.
+pub(super) fn meant<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if text.len() > SHOWN {
+        return None;
+    }
+    let text = text.to_ascii_lowercase();
+    let allowed = |known: &str| if known.len() >= 12 { 2 } else { usize::from(known.len() >= 4) };
+    let near = known.into_iter().map(|known| (edits(&text, &known.to_ascii_lowercase()), known));
+    near.filter(|(edits, known)| *edits <= allowed(known)).min().map(|(_, known)| known)
+}
+
+/// The letters to insert, delete or replace that make `b` of `a` (Levenshtein).
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
 /// A DNS-1123 subdomain, which is what Kubernetes allows as a name.
 pub(super) fn is_object_name(text: &str) -> bool {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
@@ -78,6 +103,27 @@ mod tests {
         }
         for key in ["", "-a", "a-", "a/", "/a", "a/b/c", "Ex.com/a", "a b", "a:b", &format!("{long}x"), "é"] {
             assert!(!is_label_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_letter_is_found() {
+        let known = ["ports", "Service", "CiliumNetworkPolicy", "l7", "to"];
+        let rows = [
+            ("port", Some("ports")),
+            ("PORTS", Some("ports")),
+            ("prots", None),
+            ("Services", Some("Service")),
+            ("Device", None),
+            ("CiliumNetworkPolcy", Some("CiliumNetworkPolicy")),
+            ("ciliumNetwrokPolicy", Some("CiliumNetworkPolicy")),
+            ("CiliumNodeConfig", None),
+            ("L7", Some("l7")),
+            ("l8", None),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(meant(text, known), expected, "{text}");
         }
     }
 

@@ -49,11 +49,6 @@ impl Kind {
             Direction::Egress => Some(self.to),
         }
     }
-
-    /// Whether `requires` may stand beside it.
-    pub(super) fn is_endpoints(&self) -> bool {
-        self.to == "toEndpoints"
-    }
 }
 
 fn endpoints(node: &Node<'_>, context: &Context<'_>, issues: &mut Issues) -> Option<PeerSelector> {

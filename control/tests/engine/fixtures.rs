@@ -8,7 +8,8 @@
 //!
 //! Parties are pods (`namespace/name`), addresses and `host`; protocols are names or numbers, and ICMP's ports are its types.
 //! Verdicts are `allow`, `redirect` (through the proxy; the request passes), `refuse` (the request does not) and `deny` (the
-//! connection is dropped). A row `# gap field` names what of a policy is not enforced; there are no others.
+//! connection is dropped). A row `# gap field` names what of a policy is not enforced; there are no others. `# option requires`
+//! reads the file with that option.
 //!
 //! Each row is asked of the reference, and of what the engine tells the kernel and the proxy.
 
@@ -71,7 +72,9 @@ fn every_published_policy_does_what_it_says() {
 
 /// What is not as the head says.
 fn check(text: &str) -> Vec<String> {
-    let parsed = parse("f.yaml", text.as_bytes(), ReadOptions::default(), &*support::check());
+    let head: Vec<&str> = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
+    let options = ReadOptions { requires: head.contains(&"option requires") };
+    let parsed = parse("f.yaml", text.as_bytes(), options, &*support::check());
     let mut wrong: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
     let objects: Vec<&Object> = parsed.objects.iter().map(|accepted| &accepted.object).collect();
     let world = World::of(objects.iter().copied());
@@ -80,7 +83,6 @@ fn check(text: &str) -> Vec<String> {
     };
     let mut mirror = Mirror::new();
     mirror.step(&parsed.objects.iter().map(event).collect::<Vec<_>>());
-    let head: Vec<&str> = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
     let gaps: BTreeSet<&str> = head.iter().filter_map(|line| line.strip_prefix("gap ")).collect();
     let found = world.policies.iter().flat_map(|policy| &policy.gaps).map(|gap| gap.field.as_str());
     let found: BTreeSet<&str> = found.collect();

@@ -36,7 +36,7 @@ fn headers_and_empty_strings_are_read_as_cilium_reads_them() {
 #[test]
 fn a_rule_is_refused_with_field_and_remedy() {
     let rows = [
-        ("{paths: /}", ".paths", "unknown; check its spelling, or remove it; an HTTP rule takes path, method"),
+        ("{uri: /}", ".uri", "unknown; check its spelling, or remove it; an HTTP rule takes path, method"),
         ("{path: '('}", ".path", "no regular expression"),
         ("{path: 1}", ".path", "must be a string"),
         ("{headers: ['X-A:']}", ".headers[0]", "no header name"),

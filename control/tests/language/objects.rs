@@ -32,11 +32,18 @@ fn every_mistake_of_an_object_is_reported_and_its_neighbours_count() {
 fn whole_objects_are_told_apart() {
     /// Text, keys accepted, the problem's field and reason, number of notes, reading.
     type Row = (&'static str, &'static [&'static str], Option<(&'static str, &'static str)>, usize, Reading);
-    let rows: [Row; 13] = [
+    let rows: [Row; 14] = [
         ("", &[], None, 0, Reading::Whole),
         ("kind: Secret\napiVersion: v1\nmetadata: {name: s}\n", &[], None, 1, Reading::Whole),
         ("apiVersion: v1\n", &[], Some(("kind", "is missing")), 0, Reading::SomeUnnamed),
         ("hello", &[], Some(("kind", "is missing")), 0, Reading::SomeUnnamed),
+        (
+            "{kind: CiliumNetworkPolcy, apiVersion: cilium.io/v2, metadata: {name: a}}",
+            &[],
+            Some(("kind", "did you mean CiliumNetworkPolicy?")),
+            0,
+            Reading::SomeUnnamed,
+        ),
         ("{kind: Pod, apiVersion: v1}", &[], Some(("metadata.name", "is missing")), 0, Reading::SomeUnnamed),
         (
             "{kind: Pod, apiVersion: v1, metadata: {name: A/b}}",
@@ -190,7 +197,10 @@ fn labels_have_the_bounds_of_kubernetes() {
 fn objects_of_other_apis_are_noted_and_policies_are_problems() {
     let rows = [
         ("serving.knative.dev/v1", "Service", None),
-        ("example.com/v1", "Pod", None),
+        ("example.com/v1", "Pod", Some("weir reads Pod as v1")),
+        ("core/v1", "Service", Some("weir reads Service as v1")),
+        ("cilium.oi/v2", "CiliumNetworkPolicy", Some("weir reads CiliumNetworkPolicy as cilium.io/v2")),
+        ("v1", "NetworkPolicy", Some("weir reads NetworkPolicy as networking.k8s.io/v1")),
         ("v1", "ConfigMap", None),
         ("projectcalico.org/v3", "NetworkPolicy", Some("is a policy of projectcalico.org/v3")),
         ("projectcalico.org/v3", "GlobalNetworkPolicy", Some("which weir does not enforce")),
@@ -206,6 +216,8 @@ fn objects_of_other_apis_are_noted_and_policies_are_problems() {
         assert_eq!((own, parsed.objects.len()), (problem.is_some(), 0), "{text}: {:?}", parsed.problems);
         assert_eq!(parsed.notes.len(), usize::from(problem.is_none()), "{text}");
         assert_eq!(parsed.reading, Reading::Whole);
+        let keeps_last_good = problem.is_some_and(|reason| reason.contains("weir reads"));
+        assert_eq!(parsed.rejected.len(), usize::from(keeps_last_good), "{text}");
     }
 }
 

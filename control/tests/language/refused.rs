@@ -3,7 +3,7 @@
 mod peers;
 mod ports;
 
-use weir_control::manifests::{ReadOptions, Reading, parse};
+use weir_control::manifests::{Accepted, Object, ReadOptions, Reading, parse};
 
 use crate::{
     clusterwide, parsed,
@@ -140,7 +140,7 @@ fn selectors() {
         (
             "{matchExpressions: [{key: a, operator: Exists, value: b}]}",
             ".matchExpressions[0].value",
-            "takes key, operator",
+            "did you mean values?",
         ),
     ];
     for (selector, field, reason) in rows {
@@ -168,18 +168,28 @@ fn a_message_names_file_document_object_field_and_remedy() {
     );
 }
 
+/// Rows: an entry with `fromRequires`, and how many peers it names then.
 #[test]
 fn requires_is_read_when_it_is_asked_for() {
-    let text =
-        policy("x", "{endpointSelector: {}, ingress: [{fromRequires: [{matchLabels: {a: b}}], fromEndpoints: [{}]}]}");
-    let with = ReadOptions { requires: true };
-    assert!(!parsed(&text).problems.is_empty());
-    assert_eq!(parse("f.yaml", text.as_bytes(), with, &*check()).problems, []);
-    let beside = text.replace("fromEndpoints: [{}]", "fromEntities: [all]");
-    let problems = parse("f.yaml", beside.as_bytes(), with, &*check()).problems;
-    assert!(problems[0].reason.contains("stands beside fromRequires"), "{problems:?}");
-    let empty = text.replace("[{matchLabels: {a: b}}]", "[]");
-    assert_eq!(parsed(&empty).problems, []);
+    let rows = [
+        ("fromEndpoints: [{}]", 1),
+        ("fromEndpoints: []", 0),
+        ("fromEntities: [all, host]", 2),
+        ("toPorts: [{ports: [{port: '80'}]}]", 0),
+        ("icmps: []", 0),
+    ];
+    for (rest, peers) in rows {
+        let entry = format!("{{fromRequires: [{{matchLabels: {{a: b}}}}], {rest}}}");
+        let text = policy("x", &format!("{{endpointSelector: {{}}, ingress: [{entry}]}}"));
+        refused_entries("ingress", &[(&entry, ".fromRequires", "as Cilium does since 1.19")]);
+        let parsed = parse("f.yaml", text.as_bytes(), ReadOptions { requires: true }, &*check());
+        let [Accepted { object: Object::Policy(read), .. }] = parsed.objects.as_slice() else { panic!("{parsed:?}") };
+        let entry = &read.rules[0].ingress[0];
+        assert_eq!((entry.requires.len(), entry.peers.as_ref().map(Vec::len)), (1, Some(peers)), "{rest}");
+        assert_eq!(entry.requires[0].to_string(), "any:a=b,k8s:io.kubernetes.pod.namespace=a");
+    }
+    let empty = policy("x", "{endpointSelector: {}, ingress: [{fromRequires: []}]}");
+    assert_eq!(parsed(&empty).problems, [], "an empty list requires nothing");
 }
 
 #[test]

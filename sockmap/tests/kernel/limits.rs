@@ -24,6 +24,7 @@ use crate::{
     packet::Packet,
 };
 
+const WORLD: Identity = Identity::WORLD_IPV4;
 const DENIED: Decision = Decision::Drop(drop::POLICY_DENIED);
 
 fn ip(text: &str) -> IpAddr {
@@ -136,22 +137,43 @@ fn a_map_that_is_fuller_than_known_locks_too() {
 
 #[test]
 fn an_address_that_the_map_cannot_hold_opens_nothing() {
-    let Some(mut harness) = Harness::with(Sizes { addresses: 3, ..Sizes::default() }) else { return };
-    harness.enforcer.change(&pods(&[ports(1), ports(1)]));
+    let Some(mut harness) = Harness::with(Sizes { addresses: 4, ..Sizes::default() }) else { return };
+    // Pod 1 may be called by the world, pod 2 by everybody.
+    let mut to_world = ports(1);
+    to_world.entries = to_world.entries.into_iter().map(|(key, v)| (EntryKey { peer: WORLD, ..key }, v)).collect();
+    harness.change(&pods(&[to_world, ports(1)]));
+    let world = ip("192.0.2.1");
+    let calls = [Packet::tcp(world, address(1), 80), Packet::tcp(world, address(2), 80)];
+    assert_eq!(calls.each_ref().map(|call| harness.verdict(call)), [Decision::Pass; 2]);
+    // A pod elsewhere that is not known must not be the world; and as it is not known who that is, nobody is.
+    let mut change = WantedChange::default();
+    let owner = AddressOwner { identity: Identity(500), endpoint: None };
+    let elsewhere: ipnet::IpNet = "203.0.113.9/32".parse().expect("a prefix");
+    change.addresses.insert(elsewhere, Some(owner));
+    harness.enforcer.change(&change);
     harness.enforcer.finish();
     let problems = harness.enforcer.problems();
     assert!(problems.len() == 1 && problems[0].contains("--max-addresses"), "{problems:?}");
-    // Its own packets are not from its address, as far as anybody knows.
-    let out = Packet::tcp(address(2), ip("192.0.2.1"), 80);
-    assert_eq!(harness.send_from(&out, 2).0, Decision::Drop(drop::INVALID_SOURCE));
-    let mut gone = WantedChange::default();
-    gone.addresses.insert(address(1).into(), None);
-    gone.endpoints.insert(EndpointId(1), None);
-    harness.enforcer.change(&gone);
+    assert_eq!(harness.verdict(&Packet::tcp(elsewhere.addr(), address(1), 80)), DENIED);
+    assert_eq!(calls.each_ref().map(|call| harness.verdict(call)), [DENIED, Decision::Pass]);
+    harness.enforcer.retry();
+    assert_eq!(harness.enforcer.problems().len(), 1, "there is still no room");
+    change.addresses.insert(elsewhere, None);
+    harness.enforcer.change(&change);
     harness.enforcer.retry();
     harness.enforcer.finish();
     assert_eq!(harness.enforcer.problems(), [""; 0]);
-    assert_eq!(harness.send_from(&out, 2).0, Decision::Pass);
+    assert_eq!(calls.each_ref().map(|call| harness.verdict(call)), [Decision::Pass; 2]);
+    // A pod of this node: its own packets are not from its address, as far as anybody knows.
+    let (id, endpoint) = pod(3);
+    let owner = AddressOwner { identity: endpoint.identity, endpoint: Some(id) };
+    let mut change = set(3, KernelPolicy::default());
+    change.endpoints.insert(id, Some(endpoint));
+    change.addresses.insert(address(3).into(), Some(owner));
+    harness.enforcer.change(&change);
+    harness.enforcer.finish();
+    let out = Packet::tcp(address(3), world, 80);
+    assert_eq!(harness.send_from(&out, 3).0, Decision::Drop(drop::INVALID_SOURCE));
 }
 
 #[test]

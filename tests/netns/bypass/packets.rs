@@ -96,7 +96,7 @@ fn fragments_and_options_hide_no_port() {
     }
     let (site, client, _other, web) = site();
     const MORE: u16 = 0x2000;
-    // In fragments, also to a port that is allowed: the port of the second is anybody's guess.
+    // The first piece is too short to be judged, and so the second is anybody's guess.
     let segment = syn(42_000, 81);
     inject(client.netns(), &v4(client.v4, web.v4, TCP, MORE, &[], &segment[..8]), web.v4);
     inject(client.netns(), &v4(client.v4, web.v4, TCP, 1, &[], &segment[8..]), web.v4);

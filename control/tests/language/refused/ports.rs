@@ -111,7 +111,7 @@ fn layer_7() {
         (tcp("rules: {kafka: [{apiVersion: '-1'}]}"), ".toPorts[0].rules.kafka[0].apiVersion", "0 to 32767"),
         (tcp("rules: {kafka: [{apiVersion: 1}]}"), ".toPorts[0].rules.kafka[0].apiVersion", "put it in quotes"),
         (tcp("rules: {kafka: [{topic: a/b}]}"), ".toPorts[0].rules.kafka[0].topic", "is no topic"),
-        (tcp("rules: {kafka: [{topics: a}]}"), ".toPorts[0].rules.kafka[0].topics", "a Kafka rule takes role"),
+        (tcp("rules: {kafka: [{topics: a}]}"), ".toPorts[0].rules.kafka[0].topics", "did you mean topic?"),
         (tcp("serverNames: ['']"), ".toPorts[0].serverNames[0]", "is no server name"),
         (tcp("serverNames: [a.]"), ".toPorts[0].serverNames[0]", "is no server name"),
         (tcp("serverNames: ['***.a']"), ".toPorts[0].serverNames[0]", "is no server name"),

@@ -65,3 +65,13 @@ fn a_tunnel_stays_for_as_long_as_its_request_is_allowed() {
         });
     }
 }
+
+#[test]
+fn a_connection_without_a_request_is_cut_off_too() {
+    run(async {
+        let mut rig = Rig::new().await;
+        rig.enforce(vec![]);
+        assert!(is_reset(&mut rig.client).await);
+        assert_eq!(rig.ended().await, End::Cut);
+    });
+}

@@ -143,3 +143,58 @@ fn a_standing_is_what_needs_no_request() {
     assert_eq!(standing(BOB), (Standing::Allowed, Standing::Denied));
     assert_eq!(standing(EVE), (Standing::Allowed, Standing::Denied));
 }
+
+fn any_rule() -> impl Strategy<Value = L4Rule> {
+    let peers = prop_oneof![
+        Just(Peers::Any),
+        prop::sample::subsequence(vec![ALICE, BOB, EVE], 0..3).prop_map(|peers| only(&peers)),
+    ];
+    let http = prop::option::of(vec(prop::sample::select(vec!["/a", "/b", "/a|/c"]).prop_map(path), 0..3));
+    let mode = prop::sample::select(vec![Mode::Enforce, Mode::Enforce, Mode::Audit, Mode::Observe]);
+    let ports = prop::sample::select(vec![PortRange::one(80), PortRange::ALL, PortRange::one(81)]);
+    (peers, http, mode, ports, 0..4_u8).prop_map(|(peers, http, mode, ports, denies)| {
+        let deny = denies == 0;
+        let http = http.filter(|_| !deny);
+        L4Rule { mode, ports, deny, ..entry(0, peers, http) }
+    })
+}
+
+/// What the definition in `weir_model::resolved` says, rule by rule.
+fn naive(rules: &[L4Rule], modes: &[Mode], default_deny: bool, peer: &[SelectorId], target: &str) -> bool {
+    let about: Vec<&L4Rule> = rules
+        .iter()
+        .filter(|rule| modes.contains(&rule.mode) && rule.covers_tcp(80) && rule.peers.contains(peer))
+        .collect();
+    let matches = |rule: &HttpRule| rule.path.as_ref().is_some_and(|path| path.split('|').any(|path| path == target));
+    let allows = |rule: &&L4Rule| rule.http.as_ref().is_none_or(|http| http.iter().any(matches));
+    !about.iter().any(|rule| rule.deny) && (about.iter().any(allows) || !default_deny)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn verdicts_are_those_of_the_definition(
+        list in vec(any_rule(), 0..6),
+        enforced in any::<bool>(),
+        audited in any::<bool>(),
+        peer in prop::sample::subsequence(vec![ALICE, BOB, EVE], 0..3),
+        target in prop::sample::select(vec!["/a", "/b", "/c", "/d"]),
+    ) {
+        let defaults = [enforced, enforced || audited];
+        let rules = PeerRules::new(&rules(defaults, list.clone()), peer.clone().into());
+        let judged = parsed(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), |head| match rules.judge(head) {
+            Judgement::Allow(..) => (true, true),
+            Judgement::Audit(_) => (true, false),
+            Judgement::Deny(_) => (false, false),
+        });
+        let passes = naive(&list, &[Mode::Enforce], defaults[0], &peer, target);
+        let would = naive(&list, &[Mode::Enforce, Mode::Audit], defaults[1], &peer, target);
+        prop_assert_eq!(judged, Some((passes, passes && would)), "{:?}", list);
+        match rules.enforced() {
+            Standing::Allowed => prop_assert!(passes),
+            Standing::Denied => prop_assert!(!passes),
+            Standing::ByRequest => prop_assert!(rules.inspects()),
+        }
+    }
+}
