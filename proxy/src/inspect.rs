@@ -6,10 +6,11 @@
 //! A connection for which no enforced rule is about HTTP is only *watched* ([`weir_filters::tap`]): nothing of it may be
 //! denied, held up or broken, whatever its bytes are.
 
-use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use smol_str::SmolStr;
+use tokio::time::Instant;
 use weir_filters::{
     connection,
     http::{
@@ -19,13 +20,13 @@ use weir_filters::{
     http2::{self, GRPC_DENIED},
 };
 use weir_model::{
-    flow::{Flow, FlowKind, HttpFlow, HttpVersion, Verdict},
+    flow::{HttpFlow, HttpVersion, Verdict},
     resolved::{Direction, RuleId},
 };
 
 use crate::{
     origin::{Ends, Origin, Side},
-    record::{Recorder, now_ns},
+    record::{Record, Recorder, now_ns},
     world::World,
 };
 
@@ -38,10 +39,12 @@ const RECORDED: usize = 4 << 10;
 
 /// The judge of one connection.
 pub struct Session {
-    world: Arc<ArcSwap<World>>,
+    world: Cache<Arc<ArcSwap<World>>, Arc<World>>,
     ends: Ends,
     origin: Origin,
     recorder: Recorder,
+    /// The last look at the clock, for who comes next and needs no other.
+    looked: Option<Instant>,
     /// Forwarded requests whose response has not come, oldest first.
     unanswered: VecDeque<Unanswered>,
     /// Whether clients are told why they are denied.
@@ -62,7 +65,7 @@ struct Unanswered {
     /// Its stream of HTTP/2; 0 with HTTP/1, where answers come in order.
     stream: u32,
     since: Instant,
-    flow: Flow,
+    record: Record,
 }
 
 /// What decided a request.
@@ -80,14 +83,17 @@ const UNEDITED: &str = "the policy edits its headers, which it did not when the 
 impl Session {
     /// Resolves the connection; `None` if no policy of this node has anything to do with it.
     pub fn open(world: &Arc<ArcSwap<World>>, ends: Ends, recorder: Recorder) -> Option<Self> {
-        let origin = Origin::resolve(&world.load_full(), ends, None)?;
+        let mut world = Cache::new(Arc::clone(world));
+        let origin = Origin::resolve(world.load(), ends, None)?;
         let watched = origin.standing == Standing::Allowed && !origin.inspects;
         Some(Self {
-            world: Arc::clone(world),
+            world,
             ends,
             origin,
             recorder,
-            unanswered: VecDeque::new(),
+            looked: None,
+            // One at a time is what HTTP/1 asks for, mostly; a queue that grows from nothing has room for four at once.
+            unanswered: VecDeque::with_capacity(1),
             explains: false,
             reason: None,
             watched,
@@ -117,13 +123,22 @@ impl Session {
         &self.recorder
     }
 
+    fn look(&mut self) -> Instant {
+        *self.looked.insert(Instant::now())
+    }
+
+    /// When the clock was last looked at, if it was since this was last asked.
+    pub fn take_looked(&mut self) -> Option<Instant> {
+        self.looked.take()
+    }
+
     /// Takes a changed snapshot into account. False if the connection is nobody's business any more: deny then.
     fn renew(&mut self) -> bool {
         let world = self.world.load();
-        if self.origin.is_of(&world) {
+        if self.origin.is_of(world) {
             return true;
         }
-        match Origin::resolve(&world, self.ends, Some(&self.origin)) {
+        match Origin::resolve(world, self.ends, Some(&self.origin)) {
             Some(origin) => {
                 (self.origin, self.sound) = (origin, None);
                 true
@@ -148,29 +163,14 @@ impl Session {
         decided
     }
 
-    fn flow(&self, verdict: Verdict, direction: Direction, rule: Option<NamedRule>, http: HttpFlow) -> Flow {
-        let (rule, rule_id, policy_log) = match rule {
-            Some(NamedRule { origin, id, log }) => (Some(origin), id, log),
-            None => (None, RuleId::default(), None),
-        };
-        Flow {
-            time_ns: now_ns(),
-            verdict,
-            drop_reason: None,
-            direction,
-            source: self.origin.source.clone(),
-            destination: self.origin.destination.clone(),
-            kind: FlowKind::Http(Box::new(http)),
-            rule,
-            rule_id,
-            policy_log,
-        }
+    fn record(&self, verdict: Verdict, direction: Direction, rule: Option<NamedRule>, http: HttpFlow) -> Record {
+        Record { time_ns: now_ns(), verdict, direction, parties: Arc::clone(&self.origin.parties), rule, http }
     }
 
     /// Records a connection that the proxy could not serve.
     pub fn failed(&self, why: &'static str) {
         let http = exchange(None, 0, Cow::Borrowed(why));
-        self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
+        self.recorder.write(self.record(Verdict::Error, Direction::Ingress, None, http));
     }
 }
 
@@ -257,8 +257,9 @@ impl Session {
         http.http_rule = decided.http_rule;
         http.headers = decided.findings.take_log();
         if decided.allowed() && !unedited {
-            let flow = self.flow(decided.verdict, decided.direction, decided.rule, http);
-            self.unanswered.push_back(Unanswered { stream, since: Instant::now(), flow });
+            let record = self.record(decided.verdict, decided.direction, decided.rule, http);
+            let since = self.look();
+            self.unanswered.push_back(Unanswered { stream, since, record });
             return Decision::Allow;
         }
         (http.status, http.grpc_status) = if is_grpc { (200, Some(GRPC_DENIED)) } else { (403, None) };
@@ -268,14 +269,14 @@ impl Session {
         }
         let id = rule.as_ref().map_or(RuleId::default(), |rule| rule.id);
         self.reason = Some(Reason { rule: id, direction: decided.direction }).filter(|_| !unedited);
-        self.recorder.write(self.flow(verdict, decided.direction, rule, http));
+        self.recorder.write(self.record(verdict, decided.direction, rule, http));
         Decision::Deny
     }
 
     /// Records a request that was answered with `status` since it could not be judged, and of which no more is known.
     pub fn unreadable(&self, version: HttpVersion, status: u16, why: String) {
         let http = HttpFlow { version, ..exchange(None, status, Cow::Owned(why)) };
-        self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
+        self.recorder.write(self.record(Verdict::Error, Direction::Ingress, None, http));
     }
 
     /// Takes the oldest unanswered request of a stream.
@@ -285,16 +286,14 @@ impl Session {
     }
 
     fn answered(&mut self, stream: u32, status: u16, grpc_status: Option<u16>) {
-        let Some(Unanswered { since, mut flow, .. }) = self.take(stream) else { return };
-        if let FlowKind::Http(http) = &mut flow.kind {
-            http.status = status;
-            http.grpc_status = grpc_status;
-            // That of a gRPC call is known already.
-            if http.latency_ns == 0 {
-                http.latency_ns = nanos(since);
-            }
+        let Some(Unanswered { since, mut record, .. }) = self.take(stream) else { return };
+        record.http.status = status;
+        record.http.grpc_status = grpc_status;
+        // That of a gRPC call is known already.
+        if record.http.latency_ns == 0 {
+            record.http.latency_ns = nanos(self.look() - since);
         }
-        self.recorder.write(flow);
+        self.recorder.write(record);
     }
 
     fn refuse(&mut self, why: String, head: Option<&RequestHead<'_>>) {
@@ -302,7 +301,7 @@ impl Session {
             return self.goes_on_unseen(&why, head);
         }
         let http = exchange(head, 400, Cow::Owned(why));
-        self.recorder.write(self.flow(Verdict::Error, Direction::Ingress, None, http));
+        self.recorder.write(self.record(Verdict::Error, Direction::Ingress, None, http));
     }
 }
 
@@ -342,9 +341,10 @@ impl http2::Judge for Session {
     }
 
     fn stream_answering(&mut self, stream: u32) {
+        let now = self.look();
         let unanswered = self.unanswered.iter_mut().find(|unanswered| unanswered.stream == stream);
-        if let Some(Unanswered { since, flow: Flow { kind: FlowKind::Http(http), .. }, .. }) = unanswered {
-            http.latency_ns = nanos(*since);
+        if let Some(Unanswered { since, record, .. }) = unanswered {
+            record.http.latency_ns = nanos(now - *since);
         }
     }
 
@@ -353,8 +353,8 @@ impl http2::Judge for Session {
     }
 
     fn stream_reset(&mut self, stream: u32) {
-        if let Some(Unanswered { flow, .. }) = self.take(stream) {
-            self.recorder.write(flow);
+        if let Some(Unanswered { record, .. }) = self.take(stream) {
+            self.recorder.write(record);
         }
     }
 
@@ -362,8 +362,8 @@ impl http2::Judge for Session {
         self.refuse(refusal.to_string(), head);
     }
 
-    fn now(&mut self) -> Instant {
-        Instant::now()
+    fn now(&mut self) -> std::time::Instant {
+        self.look().into_std()
     }
 }
 
@@ -375,15 +375,15 @@ impl connection::Judge for Session {
     }
 }
 
-fn nanos(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         // Forwarded, and never answered: status 0.
-        for Unanswered { flow, .. } in self.unanswered.drain(..) {
-            self.recorder.write(flow);
+        for Unanswered { record, .. } in self.unanswered.drain(..) {
+            self.recorder.write(record);
         }
     }
 }

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use weir_filters::http::{Effect, Judgement, PeerRules, RequestHead, Standing};
 use weir_model::{flow::Party, resolved::Direction};
 
-use crate::world::{Ports, World};
+use crate::{
+    record::Parties,
+    world::{Ports, World},
+};
 
 /// The two ends of a connection, as the application sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +53,8 @@ impl Side {
 pub struct Origin {
     /// The snapshot.
     world: Arc<World>,
-    /// The client.
-    pub source: Party,
-    /// The server.
-    pub destination: Party,
+    /// Client and server.
+    pub parties: Arc<Parties>,
     /// The client's egress rules, if it is a pod of this node.
     pub egress: Option<Side>,
     /// The server's ingress rules, if it is a pod of this node.
@@ -96,7 +97,8 @@ impl Origin {
             (Standing::ByRequest, _) => Standing::ByRequest,
         });
         let inspects = sides().any(Side::inspects);
-        Some(Self { world: Arc::clone(world), source, destination, egress, ingress, effect, standing, inspects })
+        let parties = Arc::new(Parties { source, destination });
+        Some(Self { world: Arc::clone(world), parties, egress, ingress, effect, standing, inspects })
     }
 
     /// Whether it was resolved under this very snapshot.

@@ -242,9 +242,10 @@ impl Relay {
                     break;
                 }
             }
+            let looked = self.session.take_looked();
             // Nobody shall miss a watched connection for its silence.
             if std::mem::take(&mut self.flags.moved) || self.session.is_watched() {
-                self.clock.touch();
+                self.clock.touch(looked);
             }
             match self.clock.poll(&common.timeouts, cx) {
                 Poll::Pending => return Poll::Pending,

@@ -93,7 +93,7 @@ impl Session {
         let by = self.origin.sides().find(|side| side.enforced() == Standing::Denied);
         let rule = by.and_then(|side| side.rules.as_ref()).and_then(PeerRules::denial).cloned();
         let direction = by.map_or(Direction::Ingress, |side| side.direction);
-        self.recorder.write(self.flow(Verdict::Dropped, direction, rule, exchange(None, 0, Cow::Borrowed(why))));
+        self.recorder.write(self.record(Verdict::Dropped, direction, rule, exchange(None, 0, Cow::Borrowed(why))));
     }
 
     /// Records, once, why a watched connection goes on unseen.
@@ -109,6 +109,6 @@ impl Session {
         let verdict = if by.is_some() { Verdict::Audited } else { Verdict::Forwarded };
         let direction = by.map_or(Direction::Ingress, |side| side.direction);
         let http = exchange(head, 0, Cow::Owned(format!("not inspected any more: {why}")));
-        self.recorder.write(self.flow(verdict, direction, None, http));
+        self.recorder.write(self.record(verdict, direction, None, http));
     }
 }

@@ -83,9 +83,9 @@ impl Clock {
         }
     }
 
-    /// A byte has moved.
-    pub(super) fn touch(&mut self) {
-        self.active = Instant::now();
+    /// A byte has moved, just when somebody has looked at the clock, if anybody has.
+    pub(super) fn touch(&mut self, looked: Option<Instant>) {
+        self.active = looked.unwrap_or_else(Instant::now);
     }
 
     /// Whether a part of a request's head is there.
