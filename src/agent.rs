@@ -231,8 +231,8 @@ impl ReconcileLoop<'_> {
     }
 
     async fn retry(&mut self) {
-        self.save();
         if self.is_started() {
+            self.save();
             let report = self.reconciler.retry().await;
             self.report(report, false);
         }

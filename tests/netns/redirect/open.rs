@@ -166,8 +166,11 @@ fn an_edit_that_denies_an_open_exchange_stops_both_of_its_sides() {
         |app| one_way("in", "web", "ingress", &format!("{{{}, {}}}", endpoints("fromEndpoints", app), port(53, "UDP")));
     let (site, client, web) = Site::pair(&allow("client"));
     let answering = in_netns(web.netns(), || UdpSocket::bind(web.at(false, 53))).expect("bind in the pod");
-    let asking = udp(&client, web.at(false, 53));
-    asking.send(b"x").expect("send");
+    // One that is connected would be cut.
+    let asking = in_netns(client.netns(), || UdpSocket::bind(client.at(false, 0))).expect("bind in the pod");
+    asking.set_read_timeout(Some(NEVER)).expect("timeout");
+    let ask = || asking.send_to(b"x", web.at(false, 53)).expect("send");
+    ask();
     let (_, from) = answering.recv_from(&mut [0; 16]).expect("a question");
     answering.send_to(b"1", from).expect("answer");
     asking.recv(&mut [0; 16]).expect("an answer");
@@ -176,7 +179,7 @@ fn an_edit_that_denies_an_open_exchange_stops_both_of_its_sides() {
     answering.send_to(b"2", from).expect("answer");
     assert!(asking.recv(&mut [0; 16]).is_err(), "an answer to what is denied came through");
     site.apply("policy.yaml", &allow("client"));
-    asking.send(b"x").expect("send");
+    ask();
     answering.send_to(b"3", from).expect("answer");
     asking.recv(&mut [0; 16]).expect("an answer, now that it is allowed again");
 }
