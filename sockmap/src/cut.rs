@@ -3,12 +3,9 @@
 //! Packets of what is denied are dropped in any case, at the next packet of either side; this is about telling the two
 //! ends, which would otherwise wait for a timeout.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeSet, HashSet};
 
-use weir_abi::Addr;
+use weir_abi::{Addr, FlowKey};
 
 use crate::{
     book::Book,
@@ -58,21 +55,18 @@ impl Concerned {
         self.addresses.is_empty() && self.prefixes.is_empty()
     }
 
-    fn holds(&self, ip: IpAddr) -> bool {
-        let addr = raw::addr(ip);
+    /// Whether an end of this exchange is.
+    pub fn holds(&self, key: &FlowKey) -> bool {
         self.prefixes.len() > MANY
-            || self.addresses.contains(&addr)
-            || self.prefixes.iter().any(|(length, net)| lpm::masked(&addr, *length) == *net)
-    }
-
-    /// Those of the exchanges that are concerned and denied.
-    pub fn denied<'a>(&self, state: &State, exchanges: &'a [Exchange]) -> Vec<&'a Exchange> {
-        let concerned = exchanges.iter().filter(|e| self.holds(e.source.ip()) || self.holds(e.destination.ip()));
-        concerned.filter(|exchange| is_denied(state, exchange)).collect()
+            || [&key.low, &key.high].into_iter().any(|addr| {
+                self.addresses.contains(addr)
+                    || self.prefixes.iter().any(|(length, net)| lpm::masked(addr, *length) == *net)
+            })
     }
 }
 
-fn is_denied(state: &State, exchange: &Exchange) -> bool {
+/// Whether an exchange would not pass if it were opened now.
+pub fn is_denied(state: &State, exchange: &Exchange) -> bool {
     // Of ICMP the port is an identifier, and there is no socket to end.
     if Transport::from_number(exchange.protocol).is_none() {
         return false;

@@ -9,7 +9,7 @@ use weir_model::identity::Identity;
 
 use crate::{
     Error,
-    cut::Concerned,
+    cut::{Concerned, is_denied},
     flows::{Exchange, Flows},
     namespaces,
     netlink::{Link, Netlink},
@@ -68,8 +68,8 @@ impl Cutter {
     ) -> Result<(), Error> {
         self.problem = None;
         self.pods.retain(|endpoint, place| veth(*endpoint, links, devices) == Some((place.ifindex, place.netns)));
-        let exchanges = self.flows.read()?;
-        for exchange in concerned.denied(state, &exchanges) {
+        let exchanges = self.flows.read_if(|key| concerned.holds(key))?;
+        for exchange in exchanges.iter().filter(|exchange| is_denied(state, exchange)) {
             let ends = [(exchange.source, exchange.destination), (exchange.destination, exchange.source)];
             for (local, remote) in ends {
                 let who = state.who((128, raw::addr(local.ip())));

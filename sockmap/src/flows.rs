@@ -17,7 +17,7 @@ use crate::{
 
 const FLOWS: &str = "FLOWS";
 /// Entries per system call.
-const BATCH: u32 = 4096;
+const BATCH: usize = 16_384;
 /// `BPF_MAP_LOOKUP_BATCH` (linux/bpf.h).
 const LOOKUP_BATCH: libc::c_long = 24;
 
@@ -55,27 +55,32 @@ impl Flows {
         Ok(Self { data: open()?, map: HashMap::try_from(map).map_err(|e| Error::map("open", FLOWS, e))? })
     }
 
-    /// All exchanges, many per system call. What comes and goes meanwhile may be missing.
+    /// All exchanges. What comes and goes meanwhile may be missing.
     ///
     /// # Errors
     /// If the map cannot be read.
     pub fn read(&self) -> Result<Vec<Exchange>, Error> {
-        let fd = self.data.fd();
+        self.read_if(|_| true)
+    }
+
+    /// The exchanges between two ends that `wanted` wants, many per system call.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn read_if(&self, wanted: impl Fn(&FlowKey) -> bool) -> Result<Vec<Exchange>, Error> {
         let mut all = Vec::new();
         let (mut position, mut started) = (0_u64, false);
-        let mut size = BATCH;
+        let mut keys = vec![FlowKey::default(); BATCH];
+        let mut values = vec![FlowState::default(); BATCH];
         loop {
-            let capacity = usize::try_from(size).unwrap_or(usize::MAX);
-            let mut keys = vec![FlowKey::default(); capacity];
-            let mut values = vec![FlowState::default(); capacity];
             let mut next = 0_u64;
             let mut request = Batch {
                 in_batch: if started { (&raw const position) as u64 } else { 0 },
                 out_batch: (&raw mut next) as u64,
                 keys: keys.as_mut_ptr() as u64,
                 values: values.as_mut_ptr() as u64,
-                count: size,
-                map_fd: u32::try_from(fd.as_fd().as_raw_fd()).unwrap_or(u32::MAX),
+                count: u32::try_from(keys.len()).unwrap_or(u32::MAX),
+                map_fd: u32::try_from(self.data.fd().as_fd().as_raw_fd()).unwrap_or(u32::MAX),
                 elem_flags: 0,
                 flags: 0,
             };
@@ -88,14 +93,16 @@ impl Flows {
             match error {
                 // One bucket holds more than there was room for.
                 libc::ENOSPC => {
-                    size = size.saturating_mul(2);
+                    keys.resize(keys.len() * 2, FlowKey::default());
+                    values.resize(keys.len(), FlowState::default());
                     continue;
                 }
                 0 | libc::ENOENT => {}
                 _ => return Err(Error::map("read", FLOWS, io::Error::from_raw_os_error(error))),
             }
-            let count = usize::try_from(request.count).unwrap_or(0).min(capacity);
-            all.extend(keys.iter().zip(&values).take(count).map(|(key, state)| exchange(*key, *state)));
+            let count = usize::try_from(request.count).unwrap_or(0);
+            let read = keys.iter().zip(&values).take(count).filter(|(key, _)| wanted(key));
+            all.extend(read.map(|(key, state)| exchange(*key, *state)));
             if error == libc::ENOENT {
                 return Ok(all);
             }

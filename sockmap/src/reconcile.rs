@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long to wait for more changes before all that is open is looked at.
-const SETTLE: Duration = Duration::from_millis(20);
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// What a change did.
 #[derive(Clone, Debug, Default)]
