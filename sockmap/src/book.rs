@@ -203,6 +203,11 @@ impl Book {
         Touched { addresses, ..Touched::default() }
     }
 
+    /// Whether the first change was taken in: before it, nothing is known to be unwanted.
+    pub fn is_started(&self) -> bool {
+        self.started
+    }
+
     /// The pods of this node.
     pub fn endpoints(&self) -> &BTreeMap<EndpointId, WantedEndpoint> {
         &self.endpoints

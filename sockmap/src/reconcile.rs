@@ -142,8 +142,11 @@ impl Reconciler {
         Ok(self.make_devices())
     }
 
-    /// Asks netlink for everything.
+    /// Asks netlink for everything. Before the first change, what an older process left stays as it is.
     async fn look_at_devices(&mut self) -> Result<Done, Error> {
+        if !self.enforcer.book().is_started() {
+            return Ok(Done::default());
+        }
         let endpoints = self.enforcer.book().endpoints();
         let pods: Vec<_> = endpoints.values().flat_map(|endpoint| endpoint.addresses.iter().copied()).collect();
         self.facts = self.netlink.facts(pods).await?;
