@@ -11,7 +11,12 @@
 
 mod world;
 
-use std::{fs, hint::black_box, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    hint::black_box,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -73,7 +78,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         rows.push(comes);
         rows.extend(pair);
     }
-    rows.extend(cluster()?);
+    fs::create_dir_all(&options.out).context("create the folder for the figures")?;
+    rows.extend(cluster(&options.out)?);
     let cells = rows.iter().map(|row| {
         [
             format!("{}: {}", row.world, row.event),
@@ -88,7 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// 100,000 pods in 20,000 identities, 1,000 policies, 100 endpoints.
-fn cluster() -> Result<Vec<Row>> {
+fn cluster(out: &Path) -> Result<Vec<Row>> {
     const WORLD: &str = "100,000 pods, 1,000 policies";
     let before = resident()?;
     let objects = world::cluster();
@@ -117,6 +123,15 @@ fn cluster() -> Result<Vec<Row>> {
     );
     report::bar(&format!("{WORLD}: memory"), after - before, MEMORY_BAR_MIB, " MiB");
     black_box((&objects, &snapshot));
+    let state = out.join("policy-identities");
+    let begun = Instant::now();
+    engine.table().save(&state).context("save the numbers")?;
+    println!("{WORLD}: all numbers saved in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    engine.apply(&[world::pod("saved", 3, 3, 1, "other")]);
+    let begun = Instant::now();
+    engine.table().save(&state).context("save a number")?;
+    println!("{WORLD}: one more identity saved in {:.3} ms", begun.elapsed().as_secs_f64() * 1e3);
+    fs::remove_file(&state).context("remove the numbers")?;
     let kinds: [([&'static str; 2], fn(usize) -> Event); 4] = [
         (["a pod of a known identity comes", "it goes"], |round| {
             world::pod("new", round % 100, round % 200, 0, "other")

@@ -52,7 +52,6 @@ pub enum Question {
     Endpoint(String),
 }
 
-
 /// What `weir status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {

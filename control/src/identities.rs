@@ -20,7 +20,11 @@ use weir_model::{
 };
 
 pub use self::labels::{identity_labels, with_namespace};
-use self::{numbers::Numbers, scope::Scope};
+use self::{
+    numbers::Numbers,
+    scope::Scope,
+    state::{Journal, Line},
+};
 
 /// The numbers of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,10 +57,16 @@ impl Default for Floor {
 pub struct IdentityTable {
     labels: Scope<Arc<LabelSet>>,
     prefixes: Scope<IpNet>,
-    pods: BTreeMap<PodName, Assigned>,
+    pods: BTreeMap<PodName, Numbered>,
     endpoint_numbers: Numbers,
-    /// Whether the state file is behind.
-    unsaved: bool,
+    journal: Journal,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Numbered {
+    assigned: Assigned,
+    /// Of this node: only then its number is in the kernel, and is kept over restarts.
+    is_local: bool,
 }
 
 impl IdentityTable {
@@ -67,42 +77,47 @@ impl IdentityTable {
             prefixes: Scope::new(Identity::FIRST_LOCAL, Identity::LAST_LOCAL, floor.prefix),
             pods: BTreeMap::new(),
             endpoint_numbers: Numbers::new(1, u32::MAX, floor.endpoint.0),
-            unsaved: true,
+            journal: Journal::default(),
         }
     }
 
     /// The numbers of a pod with these labels: its endpoint number stays, and a label set that has a number keeps it. `None`
     /// if no endpoint number is left.
-    pub fn number(&mut self, pod: &PodName, labels: LabelSet) -> Option<Assigned> {
+    pub fn number(&mut self, pod: &PodName, labels: LabelSet, is_local: bool) -> Option<Assigned> {
         let old = self.pods.get(pod).copied();
-        if let Some(old) = old
-            && self.labels.get(old.identity).is_some_and(|known| **known == labels)
+        if let Some(Numbered { assigned, is_local: was_local }) = old
+            && is_local == was_local
+            && self.labels.get(assigned.identity).is_some_and(|known| **known == labels)
         {
-            return Some(old);
+            return Some(assigned);
         }
         let endpoint = match old {
-            Some(old) => old.endpoint,
+            Some(old) => old.assigned.endpoint,
             None => EndpointId(self.endpoint_numbers.take()?),
         };
+        if is_local && old.is_none_or(|old| !old.is_local) {
+            self.journal.unsaved.push(Line::Pod(endpoint, pod.clone()));
+        }
+        let labels = Arc::new(labels);
+        let is_new = self.labels.find(&labels).is_none();
         // The new labels are counted before the old ones are dropped.
-        let identity = self.labels.acquire(Arc::new(labels)).unwrap_or(Identity::INIT);
+        let identity = self.labels.acquire(Arc::clone(&labels)).unwrap_or(Identity::INIT);
+        if is_new && identity != Identity::INIT {
+            self.journal.unsaved.push(Line::Labels(identity, labels));
+        }
         if let Some(old) = old {
-            self.labels.release(old.identity);
+            self.labels.release(old.assigned.identity);
         }
         let assigned = Assigned { endpoint, identity };
-        if old != Some(assigned) {
-            self.pods.insert(pod.clone(), assigned);
-            self.unsaved = true;
-        }
+        self.pods.insert(pod.clone(), Numbered { assigned, is_local });
         Some(assigned)
     }
 
     /// Takes the numbers of a pod back.
     pub fn forget(&mut self, pod: &PodName) {
-        if let Some(old) = self.pods.remove(pod) {
-            self.endpoint_numbers.release(old.endpoint.0);
-            self.labels.release(old.identity);
-            self.unsaved = true;
+        if let Some(Numbered { assigned, .. }) = self.pods.remove(pod) {
+            self.endpoint_numbers.release(assigned.endpoint.0);
+            self.labels.release(assigned.identity);
         }
     }
 
@@ -116,8 +131,10 @@ impl IdentityTable {
 
     /// The number of a prefix, counted once more; `None` if none is left.
     pub fn name_prefix(&mut self, prefix: IpNet) -> Option<Identity> {
-        self.unsaved |= self.prefixes.find(&prefix).is_none();
-        self.prefixes.acquire(prefix)
+        let is_new = self.prefixes.find(&prefix).is_none();
+        let identity = self.prefixes.acquire(prefix)?;
+        self.journal.unsaved.extend(is_new.then_some(Line::Prefix(identity, prefix)));
+        Some(identity)
     }
 
     /// Counts a prefix once less.
@@ -131,13 +148,12 @@ impl IdentityTable {
     pub fn settle(&mut self) -> Vec<Identity> {
         let mut gone = self.labels.settle();
         gone.extend(self.prefixes.settle());
-        self.unsaved |= !gone.is_empty();
         gone
     }
 
-    /// The numbers of a pod.
+    /// The numbers of a pod. After a load, its identity is unknown until the pod is numbered.
     pub fn get(&self, pod: &PodName) -> Option<Assigned> {
-        self.pods.get(pod).copied()
+        self.pods.get(pod).map(|numbered| numbered.assigned)
     }
 
     /// The labels of a pods' identity.
@@ -153,10 +169,5 @@ impl IdentityTable {
     /// The identity of a prefix.
     pub fn prefix_identity(&self, prefix: &IpNet) -> Option<Identity> {
         self.prefixes.find(prefix)
-    }
-
-    /// Whether the state file does not know these numbers yet.
-    pub fn is_unsaved(&self) -> bool {
-        self.unsaved
     }
 }

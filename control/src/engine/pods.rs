@@ -80,10 +80,11 @@ impl Pods {
         let inside = self.all.range::<PodName, _>(&first..).take_while(|(pod, _)| pod.namespace == name);
         let pods: Vec<Arc<PodName>> = inside.map(|(pod, _)| Arc::clone(pod)).collect();
         for pod in pods {
-            let Some(identity) = self.all.get(&pod).map(|known| known.assigned.identity) else { continue };
+            let Some(known) = self.all.get(&pod) else { continue };
+            let (identity, is_local) = (known.assigned.identity, known.is_local);
             let labels = self.waiting.get(&pod).or_else(|| table.labels(identity).map(|labels| &**labels));
             let Some(labels) = labels.map(|labels| with_namespace(labels, namespace)) else { continue };
-            self.number(&pod, labels, table, touched);
+            self.number(&pod, labels, is_local, table, touched);
         }
     }
 
@@ -93,12 +94,12 @@ impl Pods {
         let labels = identity_labels(pod, self.namespaces.get(&name.namespace));
         let known_name = self.all.get_key_value(name).map(|(name, _)| Arc::clone(name));
         let name = known_name.unwrap_or_else(|| Arc::new(name.clone()));
-        let Some(assigned) = self.number(&name, labels, table, touched) else {
-            return self.remove(&name, table, touched);
-        };
         let is_local = match (&self.node, &pod.node) {
             (Some(ours), Some(node)) => ours == node,
             _ => true,
+        };
+        let Some(assigned) = self.number(&name, labels, is_local, table, touched) else {
+            return self.remove(&name, table, touched);
         };
         let mut ports = pod.ports.clone();
         ports.sort();
@@ -131,10 +132,11 @@ impl Pods {
         &mut self,
         name: &Arc<PodName>,
         labels: LabelSet,
+        is_local: bool,
         table: &mut IdentityTable,
         touched: &mut Touched,
     ) -> Option<Assigned> {
-        let assigned = table.number(name, labels.clone())?;
+        let assigned = table.number(name, labels.clone(), is_local)?;
         if assigned.identity == Identity::INIT {
             self.waiting.insert(Arc::clone(name), labels);
         } else {
@@ -154,7 +156,8 @@ impl Pods {
     /// Tries again for the pods whose labels have no number.
     pub(super) fn retry(&mut self, table: &mut IdentityTable, touched: &mut Touched) {
         for (name, labels) in std::mem::take(&mut self.waiting) {
-            self.number(&name, labels, table, touched);
+            let is_local = self.get(&name).is_some_and(|known| known.is_local);
+            self.number(&name, labels, is_local, table, touched);
         }
     }
 

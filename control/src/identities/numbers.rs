@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use serde::{Deserialize, Serialize};
-
 /// What is left of a range.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
     /// Never given by this table, in the order of giving; first and last of each stretch.
     fresh: VecDeque<(u32, u32)>,
@@ -27,17 +25,31 @@ impl Numbers {
         Self { fresh, freed: VecDeque::new() }
     }
 
-    /// Has the fresh numbers below `floor` come after all others.
-    pub(super) fn raise(&mut self, floor: u32) {
-        let mut below = Vec::new();
-        self.fresh.retain_mut(|(from, to)| {
-            if *from < floor {
-                below.push((*from, (*to).min(floor - 1)));
-                *from = floor;
+    /// The numbers `first..=last` without `used`; those from `next` on, and above all that are used, come first.
+    pub(super) fn restore((first, last): (u32, u32), next: u64, used: &BTreeSet<u32>) -> Self {
+        let next = used.last().map_or(0, |highest| u64::from(*highest) + 1).max(next).max(first.into());
+        let mut fresh = VecDeque::new();
+        if let Ok(next) = u32::try_from(next)
+            && next <= last
+        {
+            fresh.push_back((next, last));
+        }
+        let mut gap = u64::from(first);
+        for end in used.iter().copied().map(u64::from).chain([next.min(u64::from(last) + 1)]) {
+            if let (Ok(from), Ok(to)) = (u32::try_from(gap), u32::try_from(end.saturating_sub(1)))
+                && gap < end
+            {
+                fresh.push_back((from, to));
             }
-            *from <= *to
-        });
-        self.fresh.extend(below);
+            gap = end + 1;
+        }
+        Self { fresh, freed: VecDeque::new() }
+    }
+
+    /// From which number on none was given.
+    pub(super) fn next(&self, last: u32) -> u64 {
+        let highest = self.fresh.iter().find(|(_, end)| *end == last);
+        highest.map_or(u64::from(last) + 1, |(from, _)| u64::from(*from))
     }
 
     pub(super) fn take(&mut self) -> Option<u32> {
@@ -53,19 +65,6 @@ impl Numbers {
 
     pub(super) fn release(&mut self, number: u32) {
         self.freed.push_back(number);
-    }
-
-    /// Whether one of `numbers` could be given.
-    pub(super) fn has_any_of(&self, numbers: &BTreeSet<u32>) -> bool {
-        self.freed.iter().any(|number| numbers.contains(number))
-            || self.fresh.iter().any(|(from, to)| numbers.range(from..=to).next().is_some())
-    }
-
-    /// Whether all numbers are within the range and each stretch is one.
-    pub(super) fn is_sound(&self, first: u32, last: u32) -> bool {
-        let inside = |number: u32| (first..=last).contains(&number);
-        self.freed.iter().all(|number| inside(*number))
-            && self.fresh.iter().all(|(from, to)| from <= to && inside(*from) && inside(*to))
     }
 }
 
@@ -83,17 +82,30 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_floor_cuts_a_stretch_in_two() {
-        let mut numbers = Numbers::new(1, 9, 8);
-        numbers.raise(4);
-        let taken: Vec<_> = (0..9).map_while(|_| numbers.take()).collect();
-        assert_eq!(taken, [8, 9, 4, 5, 6, 7, 1, 2, 3]);
-        assert!(Numbers::new(1, 9, 8).is_sound(1, 9));
-    }
-
-    #[test]
     fn a_floor_outside_the_range_is_harmless() {
         assert_eq!(Numbers::new(5, 6, 0).take(), Some(5));
         assert_eq!(Numbers::new(5, 6, 9).take(), Some(5));
+    }
+
+    /// Rows: from where on none was given, what is used, and the order of what is left of 1 to 6.
+    #[test]
+    fn after_a_restart_what_was_never_given_comes_first() {
+        let rows: [(u64, &[u32], &[u32]); 8] = [
+            (1, &[], &[1, 2, 3, 4, 5, 6]),
+            (4, &[], &[4, 5, 6, 1, 2, 3]),
+            (4, &[1, 3], &[4, 5, 6, 2]),
+            (2, &[1, 5], &[6, 2, 3, 4]),
+            (4, &[2], &[4, 5, 6, 1, 3]),
+            (7, &[2, 6], &[1, 3, 4, 5]),
+            (9, &[], &[1, 2, 3, 4, 5, 6]),
+            (7, &[1, 2, 3, 4, 5, 6], &[]),
+        ];
+        for (next, used, expected) in rows {
+            let mut numbers = Numbers::restore((1, 6), next, &used.iter().copied().collect());
+            let left: Vec<u32> = std::iter::from_fn(|| numbers.take()).collect();
+            assert_eq!(left, expected, "{next} {used:?}");
+        }
+        let all = Numbers::restore((1, u32::MAX), u64::from(u32::MAX) + 1, &BTreeSet::from([u32::MAX]));
+        assert_eq!(all.next(u32::MAX), u64::from(u32::MAX) + 1);
     }
 }

@@ -70,18 +70,18 @@ impl<T: Clone + Eq + Hash> Scope<T> {
         gone
     }
 
-    /// Gives a thing the number that it had. Until somebody acquires it, nobody uses it.
-    pub(super) fn restore(&mut self, identity: Identity, thing: T) -> bool {
+    /// Gives a thing the number that it had, whoever had it before. Until somebody acquires it, nobody uses it.
+    pub(super) fn restore(&mut self, identity: Identity, thing: T) {
+        if let Some(other) = self.things.insert(identity, thing.clone()) {
+            self.counted.remove(&other);
+        }
+        if let Some(old) = self.counted.insert(thing, Counted { identity, users: 0 })
+            && old.identity != identity
+        {
+            self.things.remove(&old.identity);
+            self.unused.remove(&old.identity);
+        }
         self.unused.insert(identity);
-        let known = self.counted.insert(thing.clone(), Counted { identity, users: 0 });
-        known.is_none() && self.things.insert(identity, thing).is_none()
-    }
-
-    /// Counts a restored number once more.
-    pub(super) fn count(&mut self, identity: Identity) -> bool {
-        self.unused.remove(&identity);
-        let counted = self.things.get(&identity).and_then(|thing| self.counted.get_mut(thing));
-        counted.map(|counted| counted.users += 1).is_some()
     }
 
     pub(super) fn get(&self, identity: Identity) -> Option<&T> {
@@ -96,8 +96,7 @@ impl<T: Clone + Eq + Hash> Scope<T> {
         self.things.iter().map(|(identity, thing)| (*identity, thing))
     }
 
-    /// Whether somebody uses each of them.
-    pub(super) fn is_used(&self) -> bool {
-        self.unused.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.things.len()
     }
 }

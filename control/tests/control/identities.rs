@@ -21,7 +21,7 @@ fn assign<'a>(table: &mut IdentityTable, rows: &[(&'a str, &str)]) -> Vec<&'a st
     let there: HashSet<&str> = rows.iter().map(|(pod, _)| *pod).collect();
     table.retain(|pod| there.contains(pod.name.as_str()));
     let labels = |app: &str| LabelSet::from_iter([(LabelKey::k8s("app"), app.to_owned())]);
-    let assigned = rows.iter().map(|(pod, app)| (*pod, table.number(&name(pod), labels(app)).expect("a number")));
+    let assigned = rows.iter().map(|(pod, app)| (*pod, table.number(&name(pod), labels(app), true).expect("a number")));
     let without: Vec<_> = assigned.filter(|(_, assigned)| assigned.identity == Identity::INIT).collect();
     table.settle();
     without.into_iter().map(|(pod, _)| pod).collect()
@@ -83,37 +83,66 @@ fn a_restart_changes_no_number_and_a_damaged_file_reuses_none() {
     assign(&mut table, &[("q", "y"), ("r", "y")]);
     table.save(&path).expect("saved");
     let (mut again, problem) = IdentityTable::load(&path, floor);
-    assert_eq!((problem, numbers(&again, "q"), numbers(&again, "r")), (None, Some((51, 1001)), Some((52, 1001))));
+    assert_eq!(problem, None);
     assign(&mut again, &[("q", "y"), ("s", "x")]);
     assert_eq!((numbers(&again, "q"), numbers(&again, "s")), (Some((51, 1001)), Some((53, 1002))));
+    assign(&mut again, &[("q", "y"), ("s", "w")]);
+    again.save(&path).expect("saved");
+    assign(&mut again, &[("q", "y"), ("t", "v")]);
+    again.save(&path).expect("saved");
+    let (mut third, problem) = IdentityTable::load(&path, floor);
+    assign(&mut third, &[("q", "y"), ("t", "v"), ("u", "u")]);
+    assert_eq!(
+        (problem, ["q", "t", "u"].map(|pod| numbers(&third, pod))),
+        (None, [Some((51, 1001)), Some((54, 1004)), Some((55, 1005))])
+    );
 
     let good = fs::read_to_string(&path).expect("the file");
     let rows = [
-        ("", ""),
-        ("\"version\":2", "\"version\":1"),
-        ("1001", "99"),
-        ("1001", "65536"),
-        ("\"endpoint\":52", "\"endpoint\":51"),
-        ("\"endpoint\":52", "\"endpoint\":0"),
-        ("\"endpoint\":52", "\"endpoint\":50"),
-        ("\"identity\":1001", "\"identity\":1000"),
-        ("[1000]", "[1001]"),
-        ("[1002,65535]", "[1001,65535]"),
-        ("[1002,65535]", "[1002,70000]"),
+        ("", "{"),
+        ("\"start\":[3,", "\"start\":[2,"),
+        ("\"start\"", "\"begin\""),
+        ("[1001,", "[99,"),
+        ("[1001,", "[65536,"),
+        ("[51,", "[0,"),
+        ("{\"start\"", "{\"pod\":[50,{\"namespace\":\"a\",\"name\":\"z\"}]}\n{\"start\""),
     ];
     for (from, to) in rows {
-        let damaged = if from.is_empty() { good[..good.len() / 2].to_owned() } else { good.replace(from, to) };
+        let damaged = if from.is_empty() { format!("{good}{to}\n") } else { good.replace(from, to) };
         assert_ne!(damaged, good, "{from} is not in {good}");
         fs::write(&path, damaged).expect("written");
-        let (mut table, problem) = IdentityTable::load(
-            &path,
-            Floor { identity: Identity(2000), endpoint: EndpointId(90), ..Floor::default() },
-        );
+        let floor = Floor { identity: Identity(2000), endpoint: EndpointId(90), ..Floor::default() };
+        let (mut table, problem) = IdentityTable::load(&path, floor);
         let problem = problem.unwrap_or_else(|| panic!("{from} → {to} was not noticed"));
         assert!(problem.reason.contains("not usable") && problem.file.ends_with("state.json"), "{problem}");
         assign(&mut table, &[("q", "y")]);
         assert_eq!(numbers(&table, "q"), Some((90, 2000)), "{from} → {to}");
     }
+    // Cut off in its last line.
+    fs::write(&path, &good[..good.len() - 3]).expect("written");
+    let (mut cut, problem) = IdentityTable::load(&path, floor);
+    assert_eq!(problem, None);
+    assign(&mut cut, &[("q", "y"), ("w", "w")]);
+    assert_eq!((numbers(&cut, "q"), numbers(&cut, "w")), (Some((51, 1001)), Some((55, 1003))));
+    cut.save(&path).expect("saved");
+    assert_eq!(IdentityTable::load(&path, floor).1, None, "the cut line is gone");
+}
+
+/// What only grows is written anew when most of it is outdated.
+#[test]
+fn the_file_does_not_grow_for_ever() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("state.json");
+    let mut table = IdentityTable::new(Floor::default());
+    for round in 0..6_000 {
+        assign(&mut table, &[("p", &round.to_string())]);
+        table.save(&path).expect("saved");
+    }
+    let lines = fs::read_to_string(&path).expect("the file").lines().count();
+    assert!(lines < 4_200, "{lines} lines");
+    let (mut again, problem) = IdentityTable::load(&path, Floor::default());
+    assign(&mut again, &[("p", "5999")]);
+    assert_eq!((problem, numbers(&again, "p")), (None, numbers(&table, "p")));
 }
 
 #[test]
