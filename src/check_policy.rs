@@ -9,7 +9,7 @@ use weir_control::{
     reference::{self, Answer, Because, Judgement, Party, Question, Verdict, World},
     store::Store,
 };
-use weir_filters::http::{PeerRules, PortRules, RequestHead, rule, parts::with_request};
+use weir_filters::http::{PeerRules, PortRules, RequestHead, parts::with_request, rule};
 use weir_model::{
     endpoint::PodName,
     flow::HttpVersion,
@@ -35,14 +35,14 @@ pub fn check(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     for problem in store.problems() {
         eprintln!("rejected: {problem}");
     }
-    let mut world = World::of(store.objects().map(|(_, stored)| &*stored.object).collect::<Vec<_>>().into_iter());
+    let mut world = World::of(store.objects().map(|(_, stored)| &*stored.object));
     let from = party(&mut world, &store, &options.from, "--from")?;
     let to = party(&mut world, &store, &options.to, "--to")?;
     let answer = match &options.http {
-        None => reference::evaluate(&world, question(&from, &to, options, None)),
+        None => reference::evaluate(&world, question(&from, &to, options)),
         Some(line) => with_head(line, options, |head| {
             let lacking = |rule: &HttpRule| lacking(rule, head);
-            reference::evaluate(&world, question(&from, &to, options, Some(&lacking)))
+            reference::evaluate(&world, Question { request: Some(&lacking), ..question(&from, &to, options) })
         })?,
     };
     match options.output {
@@ -69,13 +69,8 @@ fn read(store: &mut Store, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn question<'a>(
-    from: &'a Party,
-    to: &'a Party,
-    options: &CheckOptions,
-    request: Option<&'a dyn Fn(&HttpRule) -> Vec<&'static str>>,
-) -> Question<'a> {
-    Question { from, to, protocol: options.dport.protocol, port: options.dport.port, request }
+fn question<'a>(from: &'a Party, to: &'a Party, options: &CheckOptions) -> Question<'a> {
+    Question { from, to, protocol: options.dport.protocol, port: options.dport.port, request: None }
 }
 
 /// The party that an argument names. Labels make a pod that is added to the world.
@@ -84,7 +79,9 @@ fn party(world: &mut World, store: &Store, who: &Who, argument: &str) -> anyhow:
         Who::Host => Party::Host,
         Who::Address(address) => Party::Address(*address),
         Who::Pod(name) if world.pods.iter().any(|pod| pod.name == *name) => Party::Pod(name.clone()),
-        Who::Pod(name) => bail!("{argument} {name}: the files hold no such pod with an address; name its labels instead"),
+        Who::Pod(name) => {
+            bail!("{argument} {name}: the files hold no such pod with an address; name its labels instead")
+        }
         Who::Labels(labels) => {
             let (labels, addresses, ports) = (complete(labels, store), Vec::new(), Vec::new());
             let namespace = labels.get(SOURCE_K8S, POD_NAMESPACE).unwrap_or_default().to_owned();
@@ -115,7 +112,11 @@ fn complete(labels: &LabelSet, store: &Store) -> LabelSet {
     labels
 }
 
-fn with_head<T>(line: &RequestLine, options: &CheckOptions, use_it: impl FnOnce(&RequestHead<'_>) -> T) -> anyhow::Result<T> {
+fn with_head<T>(
+    line: &RequestLine,
+    options: &CheckOptions,
+    use_it: impl FnOnce(&RequestHead<'_>) -> T,
+) -> anyhow::Result<T> {
     let mut lines = vec![("host", options.host.as_bytes())];
     for header in &options.header {
         let (name, value) = header.split_once(':').with_context(|| format!("--header {header}: write name: value"))?;

@@ -51,7 +51,9 @@ fn print(status: &Status) {
     for (reason, direction, packets) in &status.packets {
         println!("{reason}  {direction}  {packets}");
     }
-    for (title, problems) in [("REJECTED", &status.rejected), ("NOT ENFORCED", &status.gaps), ("IGNORED", &status.ignored)] {
+    for (title, problems) in
+        [("REJECTED", &status.rejected), ("NOT ENFORCED", &status.gaps), ("IGNORED", &status.ignored)]
+    {
         for problem in problems {
             println!("\n{title}: {problem}");
         }

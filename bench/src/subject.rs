@@ -252,7 +252,11 @@ fn many_rules() -> String {
 impl Running<'_> {
     /// The requests that weir says it has forwarded; `None` of any other subject.
     pub(crate) fn forwarded(&self, site: &Site) -> Result<Option<u64>> {
-        self.admin.filter(|_| self.counts).map(|admin| forwarded(site.lab.node(), admin)).transpose().context("weir's own count")
+        self.admin
+            .filter(|_| self.counts)
+            .map(|admin| forwarded(site.lab.node(), admin))
+            .transpose()
+            .context("weir's own count")
     }
 
     fn wait_until_ready(&self, subject: Subject, site: &Site, protocol: Protocol) -> Result<()> {

@@ -113,6 +113,9 @@ pub struct ProgramStatus {
     pub programs: Vec<String>,
 }
 
+/// Answers a question with what it says.
+pub type Show = dyn Fn(&Question) -> serde_json::Result<serde_json::Value> + Send + Sync;
+
 /// What the API answers from.
 pub struct Api {
     /// The records.
@@ -121,8 +124,8 @@ pub struct Api {
     pub link: Arc<Link>,
     /// Makes a status.
     pub status: Box<dyn Fn() -> Status + Send + Sync>,
-    /// Answers a question with what it says.
-    pub show: Box<dyn Fn(&Question) -> serde_json::Result<serde_json::Value> + Send + Sync>,
+    /// Answers questions.
+    pub show: Box<Show>,
 }
 
 /// Answers for ever.

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn ends_of_a_call_are_read() {
         let pod = Who::Pod(PodName { namespace: "a".into(), name: "b".into() });
-        let labels = LabelSet::from_iter([(LabelKey::k8s("app"), "x".to_owned()), (LabelKey::reserved("y"), String::new())]);
+        let labels =
+            LabelSet::from_iter([(LabelKey::k8s("app"), "x".to_owned()), (LabelKey::reserved("y"), String::new())]);
         let rows = [
             ("a/b", Ok(pod)),
             ("app=x, reserved:y=", Ok(Who::Labels(labels))),
@@ -228,9 +229,13 @@ mod tests {
     #[test]
     fn destinations_are_read_either_way_round() {
         let at = |protocol, port| Ok(Destination { protocol, port });
-        for (text, expected) in
-            [("80", at(6, 80)), ("53/udp", at(17, 53)), ("UDP/53", at(17, 53)), ("icmp/8", at(1, 8)), ("icmpv6/128", at(58, 128))]
-        {
+        for (text, expected) in [
+            ("80", at(6, 80)),
+            ("53/udp", at(17, 53)),
+            ("UDP/53", at(17, 53)),
+            ("icmp/8", at(1, 8)),
+            ("icmpv6/128", at(58, 128)),
+        ] {
             assert_eq!(text.parse(), expected, "{text}");
         }
         for text in ["", "x", "80/IGMP", "70000", "TCP"] {

@@ -23,7 +23,13 @@ fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [Stri
 pub(super) fn policies(policies: &[ShownPolicy]) -> String {
     let row = |policy: &ShownPolicy| {
         let endpoints = policy.endpoints.len().to_string();
-        [policy.name.to_string(), mode(policy.mode).into(), valid(policy).into(), endpoints, policy.gaps.len().to_string()]
+        [
+            policy.name.to_string(),
+            mode(policy.mode).into(),
+            valid(policy).into(),
+            endpoints,
+            policy.gaps.len().to_string(),
+        ]
     };
     table(["POLICY", "MODE", "VALID", "ENDPOINTS", "GAPS"], policies.iter().map(row))
 }
@@ -50,7 +56,8 @@ pub(super) fn policies_in_full(policies: &[ShownPolicy]) -> String {
         let mut text = format!("{}\n  file:  {}\n", policy.name, policy.file);
         text += &format!("  mode:  {}\n  valid: {}\n", mode(policy.mode), valid(policy));
         let names: Vec<_> = policy.endpoints.iter().map(ToString::to_string).collect();
-        text += &format!("  endpoints of this node: {}\n", if names.is_empty() { "none".into() } else { names.join(", ") });
+        text +=
+            &format!("  endpoints of this node: {}\n", if names.is_empty() { "none".into() } else { names.join(", ") });
         for problem in &policy.problems {
             text += &format!("  rejected: {problem}\n");
         }
@@ -160,7 +167,8 @@ pub(super) fn slots(endpoints: &[dump::Endpoint]) -> String {
 pub(super) fn policy(entries: &[dump::Entry]) -> String {
     let row = |one: &dump::Entry| {
         let peer = if one.peer == 0 { "any".into() } else { one.peer.to_string() };
-        let (said, audited) = (format!("{} {}", one.verdict, one.rule), format!("{} {}", one.audited, one.audited_rule));
+        let (said, audited) =
+            (format!("{} {}", one.verdict, one.rule), format!("{} {}", one.audited, one.audited_rule));
         let (slot, direction) = (one.slot.to_string(), one.direction.to_string());
         [slot, direction, peer, protocol(one.protocol), ports(one.ports), said, audited, one.observe.to_string()]
     };

@@ -1,3 +1,4 @@
 //! Needs nothing but cargo: the shape of the house.
 
 mod house;
+mod policy_check;

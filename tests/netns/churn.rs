@@ -30,7 +30,12 @@ fn version(number: usize) -> String {
     let one = "{port: \"80\", protocol: TCP}";
     let text = match number % 5 {
         0 => one_way("p", "web", "ingress", &format!("{{{client}, {}}}", ports(one))),
-        1 => one_way("p", "web", "ingress", &format!("{{{client}, {}}}", ports("{port: \"79\", endPort: 80, protocol: TCP}"))),
+        1 => one_way(
+            "p",
+            "web",
+            "ingress",
+            &format!("{{{client}, {}}}", ports("{port: \"79\", endPort: 80, protocol: TCP}")),
+        ),
         2 => one_way("p", "web", "ingress", &format!("{{}}, {{{client}, {}}}", ports("{port: \"80\"}"))),
         3 => one_way("p", "web", "ingress", &format!("{{fromEntities: [cluster], {}}}", ports(one))),
         // Everything but port 81, by a denial that outranks the rest.
@@ -69,16 +74,19 @@ fn churn_lets_no_packet_be_judged_by_rules_that_never_were() {
     let web = site.pod("web", 10, Wiring::Routed);
     site.write("policy.yaml", &version(0));
     site.run();
-    let _servers: Vec<_> =
-        [(false, 80), (false, 81), (true, 80), (true, 81)].map(|(v6, port)| server(web.netns(), web.at(v6, port))).into();
+    let _servers: Vec<_> = [(false, 80), (false, 81), (true, 80), (true, 81)]
+        .map(|(v6, port)| server(web.netns(), web.at(v6, port)))
+        .into();
     let done = AtomicBool::new(false);
     let (allowed, denied) = thread::scope(|scope| {
         let call = |v6| {
             let (netns, at, done) = (client.netns(), web.at(v6, 80), &done);
-            scope.spawn(move || until(done, || {
-                let mut stream = connect(netns, at).unwrap_or_else(|e| panic!("what every version allows: {e}"));
-                assert_eq!(get(&mut stream, "/x"), 200);
-            }))
+            scope.spawn(move || {
+                until(done, || {
+                    let mut stream = connect(netns, at).unwrap_or_else(|e| panic!("what every version allows: {e}"));
+                    assert_eq!(get(&mut stream, "/x"), 200);
+                })
+            })
         };
         let knock = |netns, v6| {
             let (at, done) = (web.at(v6, 81), &done);
@@ -106,7 +114,9 @@ fn churn_lets_no_packet_be_judged_by_rules_that_never_were() {
     let closed = || connect(client.netns(), web.at(false, 80)).is_err();
     wait_until("the last edit", SOON, closed).expect("nobody may call any more");
     let mut problems = site.status().expect("an agent").problems;
-    problems.retain(|problem| !(problem.contains("stranger-") && problem.ends_with("has no route to a device of this node")));
+    problems.retain(|problem| {
+        !(problem.contains("stranger-") && problem.ends_with("has no route to a device of this node"))
+    });
     assert_eq!(problems, Vec::<String>::new());
 }
 

@@ -6,6 +6,7 @@ mod churn;
 mod cut;
 mod demo;
 mod edits;
+mod explain;
 mod http1;
 mod lifecycle;
 mod manifests;

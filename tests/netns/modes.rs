@@ -16,7 +16,8 @@ use crate::{
 
 /// The policy with `metadata.annotations["weir.io/mode"]`.
 fn in_mode(mode: &str, policy: &str) -> String {
-    policy.replace("  namespace: default\n", &format!("  namespace: default\n  annotations: {{weir.io/mode: {mode}}}\n"))
+    policy
+        .replace("  namespace: default\n", &format!("  namespace: default\n  annotations: {{weir.io/mode: {mode}}}\n"))
 }
 
 /// A server that speaks first, and then sends back what it hears, byte by byte as it comes: no HTTP.
@@ -64,7 +65,8 @@ fn an_audited_policy_denies_nothing_and_records_what_it_would_deny() {
     site.write("policy.yaml", &in_mode("audit", &requests));
     site.run();
     let _servers: Vec<_> = [80, 81].map(|number| server(web.netns(), web.at(false, number))).into();
-    let call = |from: &Member, number, path| get(&mut connect(from.netns(), web.at(false, number)).expect("open"), path);
+    let call =
+        |from: &Member, number, path| get(&mut connect(from.netns(), web.at(false, number)).expect("open"), path);
     // L7 on the port of the rule, L4 on another port, L3 from another pod.
     assert_eq!([call(&client, 80, "/a"), call(&client, 80, "/b"), call(&client, 81, "/b")], [200; 3]);
     assert_eq!(call(&other, 80, "/a"), 200);
@@ -118,7 +120,10 @@ fn an_observed_port_shows_requests_and_passes_what_is_none() {
     }
     let seen = verdicts(&site, 2, &["--protocol", "http"]);
     let urls: Vec<&str> = seen.iter().map(|(_, url)| url.as_str()).collect();
-    assert!(urls.iter().any(|url| url.ends_with("/seen0")) && urls.iter().any(|url| url.ends_with("/seen1")), "{seen:?}");
+    assert!(
+        urls.iter().any(|url| url.ends_with("/seen0")) && urls.iter().any(|url| url.ends_with("/seen1")),
+        "{seen:?}"
+    );
     assert!(talks(&mut connect(client.netns(), web.at(false, 90)).expect("open")), "bytes that are no HTTP");
     // A port that it does not name, by default.
     let _plain = server(web.netns(), web.at(false, 81));

@@ -69,7 +69,8 @@ impl Table {
         let (IpAddr::V4(v4), IpAddr::V6(v6)) = (first[0], first[1]) else { unreachable!("one of each family") };
         let outside = site.lab.outside(Some(v4), Some(v6)).expect("build the outside");
         let second = OUTSIDE[1];
-        outside.ip([format!("addr add {}/32 dev eth0", second[0]), format!("addr add {}/128 dev eth0 nodad", second[1])])
+        outside
+            .ip([format!("addr add {}/32 dev eth0", second[0]), format!("addr add {}/128 dev eth0 nodad", second[1])])
             .expect("a second address");
         let node = site.lab.node();
         node.ip([format!("route add {}/32 dev eth0", second[0]), format!("route add {}/128 dev eth0", second[1])])
@@ -111,7 +112,9 @@ impl Table {
         let mut attempts = Vec::new();
         for from in &self.parties {
             for to in self.parties.iter().filter(|to| from.is_pod || to.is_pod) {
-                for (transport, port) in [Transport::Tcp, Transport::Udp].into_iter().flat_map(|t| PORTS.map(|p| (t, p))) {
+                for (transport, port) in
+                    [Transport::Tcp, Transport::Udp].into_iter().flat_map(|t| PORTS.map(|p| (t, p)))
+                {
                     for family in [0, 1] {
                         let (source, target) = (from.addresses[family], to.addresses[family]);
                         let allowed = source == target || passes(world, from, to, family, transport, port);
@@ -125,7 +128,8 @@ impl Table {
     }
 
     fn describe(&self, wrong: &Attempt) -> String {
-        let name = |ip: IpAddr| self.parties.iter().find(|party| party.addresses.contains(&ip)).map(|party| &*party.name);
+        let name =
+            |ip: IpAddr| self.parties.iter().find(|party| party.addresses.contains(&ip)).map(|party| &*party.name);
         let (from, to) = (name(wrong.source.ip()).unwrap_or_default(), name(wrong.to.ip()).unwrap_or_default());
         let (should, did) = if wrong.allowed { ("pass", "did not") } else { ("be dropped", "passed") };
         format!("{from} to {to} {} {:?}: should {should}, {did}", wrong.to, wrong.transport)
@@ -147,7 +151,7 @@ fn world(objects: &[&Value]) -> World {
     let mut store = Store::new(Arc::new(|_: &HttpRule| Ok(())));
     store.apply_file("all.json", json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string().as_bytes());
     assert_eq!(store.problems(), [], "every generated object is good");
-    World::of(store.objects().map(|(_, stored)| &*stored.object).collect::<Vec<_>>().into_iter())
+    World::of(store.objects().map(|(_, stored)| &*stored.object))
 }
 
 fn namespace(name: &str) -> Value {
@@ -205,6 +209,8 @@ fn who_reaches_whom_is_what_the_language_says() {
         passed += attempts.iter().filter(|attempt| attempt.allowed).count();
         dropped += attempts.iter().filter(|attempt| !attempt.allowed).count();
     }
-    println!("{SCENARIOS} scenarios, {policies} policies: {passed} calls passed, {dropped} were dropped, as they should");
+    println!(
+        "{SCENARIOS} scenarios, {policies} policies: {passed} calls passed, {dropped} were dropped, as they should"
+    );
     assert!(policies >= 100 && passed > 1000 && dropped > 1000, "the scenarios say too little");
 }

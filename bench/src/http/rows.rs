@@ -160,7 +160,8 @@ pub(super) fn print(rows: &[Row]) {
     for row in rows.iter().filter(|row| row.case.subject.baseline() == Subject::PodPlain) {
         for (baseline, what) in [(Subject::PodPlain, "without weir"), (Subject::PodOpen, "without a policy")] {
             let found = find(rows, Case { workers: 0, subject: baseline, ..row.case });
-            if let Some(plain) = found.filter(|_| row.case.subject != baseline && row.case.subject != Subject::PodPlain) {
+            if let Some(plain) = found.filter(|_| row.case.subject != baseline && row.case.subject != Subject::PodPlain)
+            {
                 let kept = row.requests_per_s / plain.requests_per_s;
                 println!("{}: {kept:.3} of the request rate pod to pod {what}", row.case);
             }

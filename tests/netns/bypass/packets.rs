@@ -142,7 +142,8 @@ fn extension_headers_hide_no_port() {
         let drops = site.flows(&["--verdict", "dropped"]);
         let of_reason = |reason: &str| {
             let hidden = |record: &&serde_json::Value| {
-                record["flow"]["drop_reason_desc"] == reason && record["flow"]["l4"]["TCP"]["destination_port"].is_null()
+                record["flow"]["drop_reason_desc"] == reason
+                    && record["flow"]["l4"]["TCP"]["destination_port"].is_null()
             };
             drops.iter().filter(hidden).count()
         };
