@@ -62,8 +62,6 @@ const PROXY_PATIENCE: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_millis(5);
 /// What could not be done or found is tried again so often.
 const RETRY: Duration = Duration::from_millis(250);
-/// So often the numbers of pods are saved at most.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Kernel and proxy records that the agent remembers.
 const FLOWS: usize = 16_384;
 
@@ -158,7 +156,7 @@ impl Agent {
         let link_socket = listen(&options.node.link_socket())?;
         let state_file = options.node.state_file();
         let pending = VecDeque::new();
-        let reconcile = ReconcileLoop { reconciler, pending, view: &view, link: &link, state_file, saved: None };
+        let reconcile = ReconcileLoop { reconciler, pending, view: &view, link: &link, state_file };
         tokio::select! {
             result = reconcile.run(directory) => result,
             result = api => result.context("serve the API"),
@@ -189,15 +187,6 @@ struct ReconcileLoop<'a> {
     view: &'a View,
     link: &'a Link,
     state_file: PathBuf,
-    /// When the numbers were last saved.
-    saved: Option<Instant>,
-}
-
-impl Drop for ReconcileLoop<'_> {
-    fn drop(&mut self) {
-        self.saved = None;
-        self.save();
-    }
 }
 
 impl ReconcileLoop<'_> {
@@ -252,14 +241,9 @@ impl ReconcileLoop<'_> {
         self.save();
     }
 
-    /// Saves the numbers that pods and label sets have, now and then: a restart that does not know the last ones gives
-    /// others.
-    fn save(&mut self) {
-        if self.saved.is_some_and(|saved| saved.elapsed() < SAVE_EVERY) {
-            return;
-        }
+    /// Saves the numbers that were given: a restart that does not know them gives others.
+    fn save(&self) {
         let saved = self.view.policies().engine.table().save(&self.state_file);
-        self.saved = Some(Instant::now());
         let problem = saved.err().map(|error| error.to_string());
         let mut picture = self.view.picture();
         if let Some(problem) = problem.as_ref().filter(|_| problem != picture.unsaved) {
