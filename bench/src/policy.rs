@@ -93,6 +93,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Names of an event and of the one that takes it back, and the event of a round.
+type Kind = ([&'static str; 2], fn(usize) -> Event);
+
 /// 100,000 pods in 20,000 identities, 1,000 policies, 100 endpoints.
 fn cluster(out: &Path) -> Result<Vec<Row>> {
     const WORLD: &str = "100,000 pods, 1,000 policies";
@@ -132,7 +135,7 @@ fn cluster(out: &Path) -> Result<Vec<Row>> {
     engine.table().save(&state).context("save a number")?;
     println!("{WORLD}: one more identity saved in {:.3} ms", begun.elapsed().as_secs_f64() * 1e3);
     fs::remove_file(&state).context("remove the numbers")?;
-    let kinds: [([&'static str; 2], fn(usize) -> Event); 4] = [
+    let kinds: [Kind; 4] = [
         (["a pod of a known identity comes", "it goes"], |round| {
             world::pod("new", round % 100, round % 200, 0, "other")
         }),
