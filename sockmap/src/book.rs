@@ -171,7 +171,8 @@ impl Book {
     }
 
     fn patch(&mut self, id: PolicyId, put: &[(EntryKey, EntryVerdict)], remove: &[EntryKey], touched: &mut Touched) {
-        let content = self.policies.entry(id).or_default();
+        // Of a policy that nobody has told nothing is known, its defaults neither: its endpoints stay locked.
+        let Some(content) = self.policies.get_mut(&id) else { return };
         let before = (content.slot, content.flags);
         for (key, verdict) in put {
             content.flags |= entry_flags(key, verdict);

@@ -325,3 +325,13 @@ fn a_policy_that_does_not_fit_locks_its_pods_and_no_others() {
     assert_eq!(kernel.state.policy_entries, 6);
     assert_eq!(kernel.state.endpoint(2), book.endpoint(2));
 }
+
+#[test]
+fn a_pod_whose_policy_nobody_has_told_is_locked() {
+    let world = World { endpoints: [(EndpointId(1), (PolicyId(7), 300))].into(), ..World::default() };
+    let (state, mut book) = (State::default(), Book::default());
+    let mut change = world.since(&World::default());
+    change.policies.insert(PolicyId(7), PolicyChange::Patch { put: Vec::new(), remove: Vec::new() });
+    book.take(&state, &change);
+    assert_eq!(book.endpoint(1), Some(weir_sockmap::book::LOCKED));
+}
