@@ -3,11 +3,12 @@
 //! An edit's way, in walking order:
 //!
 //! ```text
-//! watch ──▶ manifests ──▶ store ──▶ identities ──▶ resolve ──▶ Snapshot (proxy) + Wanted (kernel)
-//! files     objects       last      label set      per-endpoint
-//! settled   or Problems   good      = number       policy
+//! watch ──▶ manifests ──▶ store ──▶ engine ──▶ SnapshotChange (proxy) + WantedChange (kernel)
+//! files     objects       last      identities, selectors,
+//! settled   or Problems   good      policies of endpoints
 //! ```
 //!
+//! [`reference`](mod@reference) reads the same policies slowly and plainly, for explanations and for the tests.
 //! [`hubble`] is the way back: it renders the [`weir_model::flow::Flow`] records of what happened.
 //!
 //! Only [`watch`] waits and only [`watch`] and [`identities`] touch the disk; everything else is a function of its

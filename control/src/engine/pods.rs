@@ -104,14 +104,17 @@ impl Pods {
         let mut ports = pod.ports.clone();
         ports.sort();
         ports.dedup();
+        let mut addresses = pod.addresses.clone();
+        addresses.sort();
+        addresses.dedup();
         let old = self.all.remove(&name);
         let (old_addresses, old_ports) = old.as_ref().map_or((&[][..], &[][..]), |old| (&old.addresses, &old.ports));
-        self.claim(&name, old_addresses, &pod.addresses, touched);
+        self.claim(&name, old_addresses, &addresses, touched);
         if *old_ports != ports[..] {
             self.count_ports(old_ports, &ports, touched);
         }
         let (placed, policy, shown) = old.map_or((None, None, None), |old| (old.placed, old.policy, old.shown));
-        let addresses = pod.addresses.clone().into();
+        let addresses = addresses.into();
         let known = Known { assigned, addresses, is_local, ports: ports.into(), placed, policy, shown };
         touched.pods.insert(Arc::clone(&name));
         self.all.insert(name, known);

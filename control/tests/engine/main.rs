@@ -1,5 +1,6 @@
 //! What policies mean: the reference evaluator, and the engine held against it. Without privileges.
 
+mod explain;
 mod fixtures;
 mod life;
 mod mirror;
