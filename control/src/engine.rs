@@ -19,6 +19,7 @@ mod book;
 mod cache;
 mod entries;
 mod index;
+mod known;
 mod matcher;
 mod pods;
 mod policies;

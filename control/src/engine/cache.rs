@@ -11,17 +11,13 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use weir_model::{
-    identity::Identity,
-    labels::{LabelKey, LabelSet},
-    policy::PeerSelector,
-    resolved::SelectorId,
-    snapshot::KnownIdentity,
-    wanted::PolicyId,
+    identity::Identity, policy::PeerSelector, resolved::SelectorId, snapshot::KnownIdentity, wanted::PolicyId,
 };
 
 use super::{
     index::{LabelIndex, SelectorIndex},
-    matcher::{Matcher, Referents, Whose, reserved_labels},
+    known::{Known, What},
+    matcher::{Matcher, Referents},
 };
 use crate::identities::IdentityTable;
 
@@ -52,51 +48,6 @@ struct Event {
     flipped: BTreeSet<SelectorId>,
     /// Identities whose selectors are others, some of them more than once.
     dirty: Vec<Identity>,
-}
-
-struct Known {
-    what: What,
-    /// Those that match it, in ascending order.
-    selectors: Vec<SelectorId>,
-    /// Those of them that the proxy knows of; `None` if it does not know the identity.
-    shown: Option<Arc<[SelectorId]>>,
-}
-
-enum What {
-    Pods(Arc<LabelSet>),
-    Prefix(IpNet),
-    Reserved,
-}
-
-impl Known {
-    fn whose(&self, identity: Identity) -> Whose<'_> {
-        match &self.what {
-            What::Pods(labels) => Whose::Pods(labels),
-            What::Prefix(prefix) => Whose::Prefix(*prefix),
-            What::Reserved => Whose::Reserved(identity),
-        }
-    }
-
-    fn labels(&self, identity: Identity) -> Arc<LabelSet> {
-        match &self.what {
-            What::Pods(labels) => Arc::clone(labels),
-            What::Prefix(prefix) if prefix.prefix_len() > 0 => Arc::new(prefix_labels(*prefix)),
-            What::Prefix(_) | What::Reserved => Arc::new(reserved_labels(identity)),
-        }
-    }
-}
-
-/// A label cannot have the `:` of an IPv6 address in its key, nor a `-` at its edge.
-fn prefix_labels(prefix: IpNet) -> LabelSet {
-    let world = if prefix.addr().is_ipv4() { "world-ipv4" } else { "world-ipv6" };
-    let address = prefix.addr().to_string().replace(':', "-");
-    let (first, last) = (address.starts_with('-'), address.ends_with('-'));
-    let pad = |wanted| if wanted { "0" } else { "" };
-    let key = format!("{}{address}{}/{}", pad(first), pad(last), prefix.prefix_len());
-    [LabelKey { source: "cidr".into(), key }, LabelKey::reserved(world)]
-        .into_iter()
-        .map(|k| (k, String::new()))
-        .collect()
 }
 
 /// A selector, its members and its users.
