@@ -3,7 +3,7 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use weir_lab::{Wiring, in_netns, runs_as_root, wait_until};
@@ -69,8 +69,11 @@ fn what_is_denied_now_is_cut_at_both_ends_and_nothing_else() {
             let denied = Open::between(&client, &web, web.at(v6, 80));
             let mut others = Open::between(&other, &web, web.at(v6, 80));
             let mut back = Open::between(&web, &client, client.at(v6, 80));
-            site.apply("deny.yaml", &deny("client"));
+            let edited = Instant::now();
+            site.write("deny.yaml", &deny("client"));
             wait_until("both ends to be cut", SOON, || denied.is_cut()).expect("an open connection is cut");
+            println!("both ends cut {:?} after the file was written", edited.elapsed());
+            site.in_force();
             others.exchange();
             back.exchange();
             site.apply("deny.yaml", &deny("nobody"));
