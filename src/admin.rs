@@ -100,11 +100,21 @@ impl Collector for Kernel {
         for (name, help, value) in [
             ("weir_endpoints", "Pods of this node", picture.endpoints.len()),
             ("weir_policy_rejected_objects", "Objects that were rejected", picture.rejected.len()),
+            ("weir_policy_gaps", "Fields of policies that are not enforced as written", picture.gaps.len()),
             ("weir_problems", "What the last reconcile could not do", picture.problems.len()),
         ] {
             let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let metric = encoder.encode_descriptor(name, help, None, value.metric_type())?;
             value.encode(metric)?;
+        }
+        for (name, help, count) in [
+            ("weir_cut_sockets", "Sockets that were ended since policy denies them now", picture.cuts.sockets),
+            ("weir_uncut_sockets", "Sockets that were to be ended and were not found", picture.cuts.lost),
+            ("weir_refused_map_writes", "Writes to BPF maps that the kernel refused", picture.refused_writes),
+        ] {
+            let count = ConstCounter::new(count);
+            let metric = encoder.encode_descriptor(name, help, None, count.metric_type())?;
+            count.encode(metric)?;
         }
         for (name, help, revision) in [
             ("weir_policy_revision", "Policy revision that the agent resolved", picture.revision),

@@ -275,6 +275,8 @@ impl ReconcileLoop<'_> {
         let endpoints = endpoints_changed.then(|| self.endpoints());
         let mut picture = self.view.picture();
         picture.maps = self.reconciler.fill();
+        picture.cuts = self.reconciler.cuts();
+        picture.refused_writes = self.reconciler.enforcer().refusals();
         if let Some(endpoints) = endpoints {
             picture.endpoints = endpoints;
             picture.programs = programs(&self.reconciler);

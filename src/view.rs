@@ -14,7 +14,7 @@ use weir_model::{
     people::People,
     resolved::{Direction, RuleId},
 };
-use weir_sockmap::{counters::Counters, events, kernel::Fill};
+use weir_sockmap::{counters::Counters, cutter::Cuts, events, kernel::Fill};
 
 /// As of the last reconcile.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,10 @@ pub struct Picture {
     pub programs: Vec<ProgramStatus>,
     /// Fill of the maps.
     pub maps: Vec<Fill>,
+    /// Sockets that were ended.
+    pub cuts: Cuts,
+    /// Writes to maps that the kernel refused since the start.
+    pub refused_writes: u64,
     /// Rejected objects.
     pub rejected: Vec<Problem>,
     /// What policies in force say and weir does not enforce as written.
