@@ -1,6 +1,6 @@
 //! Truth tables: under random policies, who reaches whom on real traffic is what the reference evaluator says.
 
-mod generate;
+pub(crate) mod generate;
 mod probe;
 
 use std::{
@@ -21,13 +21,14 @@ use weir_model::policy::HttpRule;
 use self::probe::{Attempt, Transport};
 use crate::site::{SOON, Site};
 
-const NAMESPACES: [&str; 3] = ["x", "y", "z"];
-const APPS: [&str; 3] = ["a", "b", "c"];
+pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+pub(crate) const APPS: [&str; 3] = ["a", "b", "c"];
 const PORTS: [u16; 2] = [80, 81];
 /// Prefixes with one of the addresses outside each.
 const OUTSIDE_NETS: [&str; 4] = ["198.18.200.0/25", "198.18.200.200/32", "2001:db8:200::/121", "2001:db8:200::81/128"];
 /// Addresses of the machine outside.
-const OUTSIDE: [[&str; 2]; 2] = [["198.18.200.1", "2001:db8:200::1"], ["198.18.200.200", "2001:db8:200::81"]];
+pub(crate) const OUTSIDE: [[&str; 2]; 2] =
+    [["198.18.200.1", "2001:db8:200::1"], ["198.18.200.200", "2001:db8:200::81"]];
 
 /// Who takes part in the table.
 struct Party {
@@ -154,12 +155,12 @@ fn world(objects: &[&Value]) -> World {
     World::of(store.objects().map(|(_, stored)| &*stored.object))
 }
 
-fn namespace(name: &str) -> Value {
+pub(crate) fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"team": name}}})
 }
 
 /// `web` and `names` are other numbers in each app, and `c` has neither.
-fn pod_object(namespace: &str, app: &str, addresses: [IpAddr; 2]) -> Value {
+pub(crate) fn pod_object(namespace: &str, app: &str, addresses: [IpAddr; 2]) -> Value {
     let named = |web: u16, names: u16| {
         json!([{"name": "web", "containerPort": web, "protocol": "TCP"},
                {"name": "names", "containerPort": names, "protocol": "UDP"}])
@@ -177,6 +178,14 @@ fn pod_object(namespace: &str, app: &str, addresses: [IpAddr; 2]) -> Value {
     })
 }
 
+/// What this run's scenarios follow from: `WEIR_SEED`, or something new.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("WEIR_SEED").ok().map(|seed| seed.parse().expect("WEIR_SEED is a number"));
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("WEIR_SEED={seed} repeats this run");
+    seed
+}
+
 /// How many scenarios, with one to four policies each.
 const SCENARIOS: usize = 50;
 
@@ -185,8 +194,7 @@ fn who_reaches_whom_is_what_the_language_says() {
     if !runs_as_root() {
         return;
     }
-    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("WEIR_SEED={seed} repeats this run");
+    let seed = seed();
     let mut rng = Rng::with_seed(seed);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let _guard = runtime.enter();

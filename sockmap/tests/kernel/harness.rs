@@ -32,7 +32,7 @@ use weir_sockmap::{
     plan::Hook,
 };
 
-use crate::packet::Packet;
+use super::packet::Packet;
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

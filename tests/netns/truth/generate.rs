@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{APPS, NAMESPACES, OUTSIDE_NETS};
 
 /// Objects of one scenario: one to four policies of the three kinds.
-pub(super) fn policies(rng: &mut Rng) -> Vec<Value> {
+pub(crate) fn policies(rng: &mut Rng) -> Vec<Value> {
     (0..rng.usize(1..=4)).map(|number| policy(rng, &format!("p{number}"))).collect()
 }
 
@@ -186,6 +186,6 @@ fn kubernetes_peer(rng: &mut Rng) -> Value {
     }
 }
 
-fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
+pub(crate) fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
     from[rng.usize(0..from.len())]
 }
