@@ -231,7 +231,9 @@ impl ReconcileLoop<'_> {
         {
             let Policies { store, engine } = &mut *self.view.policies();
             let changes = store.apply(batch);
+            let begun = Instant::now();
             self.pending.extend(engine.update(store, &changes));
+            tracing::debug!(objects = changes.changed.len() + changes.removed.len(), took = ?begun.elapsed(), "resolved");
         }
         if let Some((latest, _)) = self.pending.back() {
             self.view.picture().revision = latest.revision;
@@ -255,9 +257,13 @@ impl ReconcileLoop<'_> {
     /// Lets the proxy know before the kernel: what the kernel then redirects, the proxy judges by rules at least as new.
     async fn tell(&mut self) {
         while let Some((snapshot, wanted)) = self.pending.pop_front() {
+            let begun = Instant::now();
             self.link.publish(&snapshot, PROXY_PATIENCE).await;
             self.view.people().apply(&snapshot);
+            let proxy = begun.elapsed();
             let report = self.reconciler.change(&wanted).await;
+            let kernel = begun.elapsed() - proxy;
+            tracing::debug!(revision = wanted.revision, ?proxy, ?kernel, "in force");
             self.view.picture().kernel_revision = wanted.revision;
             self.report(report, !wanted.endpoints.is_empty() || !wanted.policies.is_empty());
         }
@@ -268,9 +274,6 @@ impl ReconcileLoop<'_> {
             Ok(report) => report,
             Err(error) => return self.problems(vec![error.to_string()]),
         };
-        if report.done > 0 {
-            tracing::debug!(writes = report.done, "kernel state changed");
-        }
         self.problems(report.problems);
         let endpoints = endpoints_changed.then(|| self.endpoints());
         let mut picture = self.view.picture();
