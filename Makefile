@@ -29,6 +29,10 @@ bench-body: ## CPU per GiB of a long response, beside a plain copy, HAProxy and 
 	cargo build --locked --release --workspace
 	target/release/weir-bench body
 
+bench-policy: ## from an event to the kernel's entries: time and memory of the control plane
+	cargo build --locked --release -p weir-bench
+	target/release/weir-bench policy
+
 bench-idle: setup ## memory of 5,000 idle keep-alive pairs
 	cargo build --locked --release --workspace
 	target/release/weir-bench idle
@@ -56,4 +60,4 @@ clean: ## remove what was built
 	cargo clean
 	rm -rf ebpf/target filters/fuzz/target
 
-.PHONY: help setup demo check test bench-http bench-body bench-idle integrity soak fuzz deny fmt clean
+.PHONY: help setup demo check test bench-http bench-body bench-idle bench-policy integrity soak fuzz deny fmt clean
