@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use imbl::{HashMap, OrdMap};
 use ipnet::IpNet;
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use crate::{
     endpoint::EndpointId,
@@ -21,10 +21,10 @@ use crate::{
 /// Who is behind an address, as of one revision. A clone is cheap, and a change costs what it changes.
 #[derive(Clone, Debug)]
 pub struct People {
-    identities: HashMap<Identity, KnownIdentity>,
-    pods: HashMap<EndpointId, Arc<Pod>>,
-    addresses: HashMap<IpAddr, Arc<Who>>,
-    prefixes: OrdMap<IpNet, Identity>,
+    identities: HashTrieMapSync<Identity, KnownIdentity>,
+    pods: HashTrieMapSync<EndpointId, Arc<Pod>>,
+    addresses: HashTrieMapSync<IpAddr, Arc<Who>>,
+    prefixes: RedBlackTreeMapSync<IpNet, Identity>,
     /// Lengths of the prefixes of IPv4 and of IPv6.
     lengths: [BTreeSet<u8>; 2],
     reserved: Arc<BTreeMap<Identity, Arc<Who>>>,
@@ -38,10 +38,10 @@ impl Default for People {
             Some((identity, Arc::new(Who { identity, labels: Arc::new(labels), pod: None, endpoint: 0 })))
         });
         Self {
-            identities: HashMap::new(),
-            pods: HashMap::new(),
-            addresses: HashMap::new(),
-            prefixes: OrdMap::new(),
+            identities: HashTrieMapSync::default(),
+            pods: HashTrieMapSync::default(),
+            addresses: HashTrieMapSync::default(),
+            prefixes: RedBlackTreeMapSync::default(),
             lengths: <[BTreeSet<u8>; 2]>::default(),
             reserved: Arc::new(reserved.collect()),
         }
@@ -60,16 +60,17 @@ impl People {
     pub fn apply(&mut self, change: &SnapshotChange) {
         for (identity, known) in &change.identities {
             match known {
-                Some(known) => drop(self.identities.insert(*identity, known.clone())),
-                None => drop(self.identities.remove(identity)),
+                Some(known) => self.identities.insert_mut(*identity, known.clone()),
+                None => drop(self.identities.remove_mut(identity)),
             }
         }
         // An address that moves from one pod to another is given up before it is taken.
         for endpoint in change.pods.keys() {
-            if let Some(old) = self.pods.remove(endpoint) {
+            if let Some(old) = self.pods.get(endpoint).cloned() {
+                self.pods.remove_mut(endpoint);
                 for address in &old.addresses {
                     if self.addresses.get(address).is_some_and(|who| who.pod.as_ref() == Some(&old.name)) {
-                        self.addresses.remove(address);
+                        self.addresses.remove_mut(address);
                     }
                 }
             }
@@ -81,13 +82,15 @@ impl People {
                 pod: Some(pod.name.clone()),
                 endpoint: if pod.policy.is_some() { endpoint.0 } else { 0 },
             });
-            self.addresses.extend(pod.addresses.iter().map(|address| (*address, Arc::clone(&who))));
-            self.pods.insert(endpoint, Arc::clone(pod));
+            for address in &pod.addresses {
+                self.addresses.insert_mut(*address, Arc::clone(&who));
+            }
+            self.pods.insert_mut(endpoint, Arc::clone(pod));
         }
         for (prefix, identity) in &change.prefixes {
             match identity {
-                Some(identity) => drop(self.prefixes.insert(*prefix, *identity)),
-                None => drop(self.prefixes.remove(prefix)),
+                Some(identity) => self.prefixes.insert_mut(*prefix, *identity),
+                None => drop(self.prefixes.remove_mut(prefix)),
             }
         }
         if !change.prefixes.is_empty() {

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use imbl::HashMap;
+use rpds::HashTrieMapSync;
 use weir_model::{
     endpoint::EndpointId,
     people::People,
@@ -30,10 +30,10 @@ pub struct World {
     revision: u64,
     people: People,
     /// The addresses of this node's pods.
-    enforced: HashMap<IpAddr, (EndpointId, PolicyId)>,
-    policies: HashMap<PolicyId, Policy>,
+    enforced: HashTrieMapSync<IpAddr, (EndpointId, PolicyId)>,
+    policies: HashTrieMapSync<PolicyId, Policy>,
     /// Every direction of the policies.
-    compiled: HashMap<Content, Arc<Ports>>,
+    compiled: HashTrieMapSync<Content, Arc<Ports>>,
     problems: Arc<Vec<String>>,
 }
 
@@ -78,28 +78,33 @@ impl World {
             match policy {
                 Some(policy) => {
                     let policy = self.policy_of(policy);
-                    self.policies.insert(*id, policy);
+                    self.policies.insert_mut(*id, policy);
                 }
-                None => drop(self.policies.remove(id)),
+                None => drop(self.policies.remove_mut(id)),
             }
         }
         if !change.policies.is_empty() {
             let ports = || self.policies.values().flat_map(|policy| [&policy.ingress, &policy.egress]);
             let used: std::collections::HashSet<*const Ports> = ports().map(Arc::as_ptr).collect();
-            self.compiled.retain(|_, ports| used.contains(&Arc::as_ptr(ports)));
+            let unused = self.compiled.iter().filter(|(_, ports)| !used.contains(&Arc::as_ptr(ports)));
+            for content in unused.map(|(content, _)| content.clone()).collect::<Vec<_>>() {
+                self.compiled.remove_mut(&content);
+            }
             self.problems = Arc::new(self.compiled.values().flat_map(|ports| ports.problems()).cloned().collect());
         }
         // An address that moves from one pod to another is given up before it is taken.
         for (id, pod) in change.pods.keys().filter_map(|id| Some((*id, self.people.pod(*id)?))) {
             for address in &pod.addresses {
                 if self.enforced.get(address).is_some_and(|(owner, _)| *owner == id) {
-                    self.enforced.remove(address);
+                    self.enforced.remove_mut(address);
                 }
             }
         }
         for (id, pod) in change.pods.iter().filter_map(|(id, pod)| Some((*id, pod.as_ref()?))) {
             if let Some(policy) = pod.policy {
-                self.enforced.extend(pod.addresses.iter().map(|address| (*address, (id, policy))));
+                for address in &pod.addresses {
+                    self.enforced.insert_mut(*address, (id, policy));
+                }
             }
         }
         self.people.apply(change);
@@ -112,7 +117,7 @@ impl World {
             let ports = self.compiled.get(&content).cloned();
             ports.unwrap_or_else(|| {
                 let ports = Arc::new(Ports::compile(content.rules()));
-                self.compiled.insert(content, Arc::clone(&ports));
+                self.compiled.insert_mut(content, Arc::clone(&ports));
                 ports
             })
         };

@@ -136,7 +136,7 @@ fn equal_directions_share_and_removed_ones_are_dropped() {
     assert!(second.policy(address(1)).is_none());
     drop(first);
     assert!(removed.upgrade().is_none(), "somebody still holds it");
-    assert_eq!(second.compiled.len(), 2);
+    assert_eq!(second.compiled.size(), 2);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_change_makes_what_the_whole_would() {
     assert!(!Arc::ptr_eq(ingress(&second, 0), ingress(&first, 0)), "the policy was edited");
     assert!(Arc::ptr_eq(egress(&second, 0), egress(&first, 0)));
     assert!(first.policy(address(1)).is_some(), "the revision before is as it was");
-    assert_eq!(second.compiled.len(), 2);
+    assert_eq!(second.compiled.size(), 2);
 }
 
 #[test]
