@@ -91,7 +91,8 @@ impl Cutter {
                     }
                 }
             }
-            self.flows.remove(&exchange.key)?;
+            // The entry stays until its time: without it a late answer of a socket that is not connected would pass as the
+            // opening of an exchange of its own.
         }
         Ok(())
     }
